@@ -1,0 +1,86 @@
+import { createUserEventsHandler } from "./events/event.handler.ts";
+import { createEventLog } from "./events/event-log.ts";
+import { openEventNotifier } from "./events/event-notifier.ts";
+import { startEventRetention } from "./events/event-retention.ts";
+import { openEventTailer } from "./events/event-tailer.ts";
+import { createClosing } from "./platform/closing.ts";
+import type { Config } from "./platform/config.ts";
+import { openDatabase } from "./platform/database.ts";
+import type { Logger } from "./platform/logger.ts";
+import { migrate, requireCurrentSchema } from "./platform/migrator.ts";
+import { createRoutes, productServices } from "./routes.ts";
+import type { Schema } from "./schema.ts";
+import { createHealthHandler } from "./server/health/health.handler.ts";
+import { createHealthStatus } from "./server/health/health.status.ts";
+import { openHost } from "./server/host.ts";
+import { createUserHandler } from "./users/user.handler.ts";
+import { createUserService } from "./users/user.service.ts";
+
+/** A running process. */
+export interface App {
+  readonly url: string;
+  /** For people: which database is in use. */
+  readonly databaseDescription: string;
+  /** Ends well: NOT_SERVING, streams and calls end, connections close, then the log and the database. */
+  close(): Promise<void>;
+}
+
+/**
+ * Builds everything, in order. What is opened is closed in reverse, also where a later step fails.
+ *
+ * @throws DataDirLockedError, SchemaError, the database's or the system's error
+ */
+export async function startApp(config: Config, logger: Logger): Promise<App> {
+  const closing = createClosing(logger);
+  try {
+    const database = await openDatabase<Schema>(config.database, logger);
+    closing.push("database", () => database.close());
+    if (config.migrate === "on") {
+      await migrate(database.queries, logger);
+    } else {
+      await requireCurrentSchema(database.queries);
+    }
+
+    const tailer = await openEventTailer(database.queries, logger);
+    closing.push("event tailer", () => tailer.close());
+    const notifier =
+      config.database.kind === "postgres"
+        ? openEventNotifier(config.database.url, database.queries, tailer.wake, logger)
+        : undefined;
+    closing.push("event notifier", () => notifier?.close());
+    if (config.eventRetentionMs !== undefined) {
+      closing.push("event retention", startEventRetention(database.queries, config.eventRetentionMs, logger));
+    }
+    const log = createEventLog({
+      database: database.queries,
+      tailer,
+      announce: () => notifier?.announce(),
+    });
+    const users = createUserService({ database: database.queries, log, now: () => new Date() });
+
+    const health = createHealthStatus(productServices.map((service) => service.typeName));
+    let ending = false;
+    const reportHealth = (): void => health.set(tailer.isHealthy && !ending);
+    tailer.onHealthChange(reportHealth);
+    const routes = createRoutes(
+      {
+        users: createUserHandler(users, createUserEventsHandler(log)),
+        health: createHealthHandler(health),
+      },
+      { reflection: config.reflection },
+    );
+    const host = await openHost({ config, logger, routes, health });
+    closing.push("host", () => host.close());
+    await database.lock?.announce(host.url);
+    reportHealth();
+    closing.push("health", () => {
+      ending = true;
+      reportHealth();
+    });
+
+    return { url: host.url, databaseDescription: database.description, close: closing.close };
+  } catch (error) {
+    await closing.close();
+    throw error;
+  }
+}

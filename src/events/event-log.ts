@@ -1,0 +1,71 @@
+import { inTransaction } from "../platform/transaction.ts";
+import type { Database, Transaction } from "../schema.ts";
+import { appendEvents } from "./event.repository.ts";
+import type { EventDraft } from "./event.ts";
+import { type StreamItem, type StreamRequest, streamEvents } from "./event-stream.ts";
+import type { EventTailer } from "./event-tailer.ts";
+
+/** What a write did, and the events that it is. */
+export interface Written<Result> {
+  readonly result: Result;
+  /** None where nothing changed. */
+  readonly events: readonly EventDraft[];
+}
+
+/** The ordered log behind every stream. */
+export interface EventLog {
+  /**
+   * Runs a write and appends its events as the last thing of the same transaction: the events exist if and
+   * only if the change committed. `work` may run more than once and must not keep state between runs.
+   *
+   * @throws what `work` throws, after a rollback
+   */
+  write<Result>(
+    work: (transaction: Transaction) => Promise<Written<Result>>,
+    signal?: AbortSignal,
+  ): Promise<Result>;
+  /** See {@link streamEvents}. */
+  stream(request: StreamRequest, signal: AbortSignal): AsyncGenerator<StreamItem, never>;
+}
+
+/** The parts that a log is made of. */
+export interface EventLogDependencies {
+  readonly database: Database;
+  readonly tailer: EventTailer;
+  /** Called after a commit that appended: other processes may want to look. Must not throw. */
+  readonly announce: () => void;
+}
+
+/** Creates the log's service over an open tailer. */
+export function createEventLog({ database, tailer, announce }: EventLogDependencies): EventLog {
+  return {
+    async write(work, signal) {
+      const { result, events } = await writeWithEvents(database, work, signal);
+      if (events.length > 0) {
+        tailer.wake();
+        announce();
+      }
+      return result;
+    },
+    stream: (request, signal) => streamEvents(database, tailer, request, signal),
+  };
+}
+
+/** The transaction behind {@link EventLog.write}, for a process that has no streams to feed. */
+export function writeWithEvents<Result>(
+  database: Database,
+  work: (transaction: Transaction) => Promise<Written<Result>>,
+  signal?: AbortSignal,
+): Promise<Written<Result>> {
+  return inTransaction(
+    database,
+    async (transaction) => {
+      const written = await work(transaction);
+      if (written.events.length > 0) {
+        await appendEvents(transaction, written.events);
+      }
+      return written;
+    },
+    signal,
+  );
+}

@@ -1,0 +1,82 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { sql } from "kysely";
+import { Client } from "pg";
+import type { Logger } from "../platform/logger.ts";
+import type { Database } from "../schema.ts";
+
+/** Tells the other processes of a PostgreSQL database that the log has grown, and hears them. */
+export interface EventNotifier {
+  /** Says that the log has grown, soon: many calls within the debounce make one notification. */
+  announce(): void;
+  close(): Promise<void>;
+}
+
+const channel = "user_bridge_events";
+
+/** NOTIFY takes a lock that all committing transactions of the cluster share: at most this often a process. */
+const debounceMs = 5;
+
+const reconnectDelayMs = 1_000;
+
+/**
+ * Opens a listening connection and keeps it open. Notifications are hints: while the connection is away (or
+ * never comes, behind a pooler that has no LISTEN), the tailer's poll finds the events a little later.
+ *
+ * Notifications are sent outside the writes' transactions, since inside they would serialise all commits.
+ *
+ * @param heard called for each notification, and once after each new connection, which may have missed some
+ */
+export function openEventNotifier(
+  url: string,
+  database: Database,
+  heard: () => void,
+  logger: Logger,
+): EventNotifier {
+  const closing = new AbortController();
+  let pending: NodeJS.Timeout | undefined;
+
+  async function listen(): Promise<void> {
+    while (!closing.signal.aborted) {
+      const client = new Client({ connectionString: url, application_name: "user-bridge listener" });
+      const lost = Promise.withResolvers<void>();
+      const stop = () => lost.resolve();
+      closing.signal.addEventListener("abort", stop);
+      client.on("error", () => lost.resolve());
+      client.on("end", () => lost.resolve());
+      client.on("notification", heard);
+      try {
+        await client.connect();
+        await client.query(`listen ${channel}`);
+        heard();
+        await lost.promise;
+      } catch (error) {
+        logger.warn({ err: error }, "cannot listen for notifications; polling goes on");
+      } finally {
+        closing.signal.removeEventListener("abort", stop);
+        await client.end().catch(() => {});
+      }
+      await delay(reconnectDelayMs, undefined, { signal: closing.signal }).catch(() => {});
+    }
+  }
+
+  async function notify(): Promise<void> {
+    pending = undefined;
+    try {
+      await sql`select pg_notify(${channel}, '')`.execute(database);
+    } catch (error) {
+      logger.debug({ err: error }, "a notification was lost");
+    }
+  }
+
+  const listening = listen();
+  return {
+    announce() {
+      pending ??= setTimeout(() => void notify(), debounceMs);
+    },
+    async close() {
+      clearTimeout(pending);
+      closing.abort();
+      await listening;
+    },
+  };
+}

@@ -1,0 +1,42 @@
+import type { LoggedEvent } from "./event.ts";
+
+/** The newest stretch of the log in memory, shared by all subscribers. */
+export interface EventRing {
+  /** Revision of the newest event in it (or of the place it began at, while it is empty). */
+  readonly head: bigint;
+  /** Events behind a revision, oldest first; undefined where some of them are no longer in the ring. */
+  findAfter(revision: bigint): readonly LoggedEvent[] | undefined;
+  /** Adds the events that follow the head, dropping the oldest beyond the capacity. */
+  append(events: readonly LoggedEvent[]): void;
+}
+
+/**
+ * Creates a ring that begins behind a revision and keeps at least `capacity` and at most twice as many events.
+ * Revisions are dense, so a revision is an index and nothing is searched.
+ */
+export function createEventRing(begin: bigint, capacity: number): EventRing {
+  let events: LoggedEvent[] = [];
+  let before = begin;
+
+  return {
+    get head() {
+      return before + BigInt(events.length);
+    },
+    findAfter(revision) {
+      return revision < before ? undefined : events.slice(Number(revision - before));
+    },
+    append(added) {
+      for (const event of added) {
+        if (event.revision !== before + BigInt(events.length) + 1n) {
+          throw new Error(`the log has a hole before revision ${event.revision}`);
+        }
+        events.push(event);
+      }
+      if (events.length > 2 * capacity) {
+        // Dropping half at a time moves each event once, where dropping one at a time would move all of them.
+        before += BigInt(events.length - capacity);
+        events = events.slice(-capacity);
+      }
+    },
+  };
+}

@@ -1,0 +1,166 @@
+import { translateDatabaseError } from "../platform/database-errors.ts";
+import { DatabaseUnavailableError } from "../platform/errors.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Database } from "../schema.ts";
+import { type LogState, readEventsAfter } from "./event.repository.ts";
+import { everyEvent } from "./event.ts";
+import { createEventRing, type EventRing } from "./event-ring.ts";
+import { createWake, type Wake } from "./wake.ts";
+
+/** The one reader of the log's end in a process. */
+export interface EventTailer {
+  /** The log as of the last read. */
+  readonly state: LogState;
+  readonly ring: EventRing;
+  /** Wakes whoever follows the ring: it has grown, or was begun anew. */
+  readonly grown: Wake;
+  /** Whether the last read succeeded. */
+  readonly isHealthy: boolean;
+  /** Called when {@link isHealthy} changes. */
+  onHealthChange(listener: (healthy: boolean) => void): void;
+  /** Says that there may be something new. */
+  wake(): void;
+  /**
+   * Reads to the log's end, as it is now or later. All who call during one read share the next.
+   *
+   * @throws DatabaseUnavailableError
+   */
+  catchUp(): Promise<void>;
+  /** Stops reading. Pending {@link catchUp} calls fail. */
+  close(): Promise<void>;
+}
+
+const pageSize = 1_000;
+const ringCapacity = 8_192;
+
+/** A read that takes longer has lost its database (a frozen server sends no error). */
+const readTimeoutMs = 5_000;
+
+/** A tailer waits at most this long between two reads, whatever wake-ups are lost. */
+const pollIntervalMs = 1_000;
+
+/**
+ * Opens the log at its present end and follows it.
+ *
+ * @throws DatabaseUnavailableError where the first read fails
+ */
+export async function openEventTailer(database: Database, logger: Logger): Promise<EventTailer> {
+  const closing = new AbortController();
+  const work = createWake();
+  const grown = createWake();
+  const healthListeners: ((healthy: boolean) => void)[] = [];
+  let callers: PromiseWithResolvers<void>[] = [];
+  let wanted = false;
+  let healthy = true;
+
+  // Nobody wants what happened before the process began: start at the head, wherever it is.
+  let state: LogState = await read(0n, 0);
+  let ring = createEventRing(state.head, ringCapacity);
+
+  async function read(after: bigint, limit: number) {
+    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(readTimeoutMs)]);
+    try {
+      return await readEventsAfter(database, after, everyEvent, limit, signal);
+    } catch (error) {
+      throw signal.aborted ? unavailable(error) : translateDatabaseError(error);
+    }
+  }
+
+  async function readToEnd(): Promise<void> {
+    for (;;) {
+      const page = await read(ring.head, pageSize);
+      if (page.databaseId !== state.databaseId || page.head < ring.head || page.floor > ring.head) {
+        // Another database, an older one or a log that was emptied meanwhile: nothing in memory holds any more.
+        logger.warn(
+          { from: ring.head.toString(), to: page.head.toString() },
+          "the log was replaced; beginning anew",
+        );
+        ring = createEventRing(page.head, ringCapacity);
+        state = page;
+      } else {
+        ring.append(page.events);
+        state = page;
+      }
+      grown.wakeAll();
+      if (ring.head >= page.head) {
+        return;
+      }
+    }
+  }
+
+  async function run(): Promise<void> {
+    while (!closing.signal.aborted) {
+      if (!wanted) {
+        await work.next({ timeoutMs: pollIntervalMs, signal: closing.signal }).catch(() => {});
+      }
+      if (closing.signal.aborted) {
+        break;
+      }
+      wanted = false;
+      const served = callers;
+      callers = [];
+      await readToEnd().then(
+        () => {
+          report(true);
+          for (const caller of served) caller.resolve();
+        },
+        async (error) => {
+          report(false, error);
+          for (const caller of served) caller.reject(error);
+          // A database that is away is asked again after the poll interval, not in a tight loop.
+          await work.next({ timeoutMs: pollIntervalMs, signal: closing.signal }).catch(() => {});
+        },
+      );
+    }
+    for (const caller of callers) caller.reject(unavailable(closing.signal.reason));
+  }
+
+  function report(now: boolean, error?: unknown): void {
+    if (now === healthy) {
+      return;
+    }
+    healthy = now;
+    logger[now ? "info" : "error"](
+      { ...(error !== undefined && { err: error }) },
+      now ? "the event log can be read again" : "the event log cannot be read",
+    );
+    for (const listener of healthListeners) {
+      listener(now);
+    }
+  }
+
+  function wake(): void {
+    wanted = true;
+    work.wakeAll();
+  }
+
+  const running = run();
+  return {
+    get state() {
+      return state;
+    },
+    get ring() {
+      return ring;
+    },
+    get isHealthy() {
+      return healthy;
+    },
+    grown,
+    wake,
+    onHealthChange: (listener) => void healthListeners.push(listener),
+    catchUp() {
+      const caller = Promise.withResolvers<void>();
+      callers.push(caller);
+      wake();
+      return caller.promise;
+    },
+    async close() {
+      closing.abort();
+      await running;
+    },
+  };
+}
+
+function unavailable(cause: unknown): DatabaseUnavailableError {
+  return new DatabaseUnavailableError({ cause });
+}

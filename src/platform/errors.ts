@@ -1,0 +1,61 @@
+/**
+ * What kind of failure a {@link DomainError} is, independent of any transport. The server maps each kind to
+ * one status code, in one place.
+ */
+export type ErrorKind =
+  | "invalid_argument"
+  | "not_found"
+  | "already_exists"
+  | "failed_precondition"
+  | "out_of_range"
+  | "resource_exhausted"
+  | "unavailable";
+
+/** One field of a request that is wrong, and why, in words meant for the caller. */
+export interface FieldViolation {
+  /** Path of the field as the .proto file names it, e.g. `user.email`. */
+  readonly field: string;
+  readonly description: string;
+  /** Stable identifier of the rule that was broken, e.g. `string.email`. */
+  readonly reason?: string;
+}
+
+/**
+ * An expected failure with a text that may be shown to the caller.
+ *
+ * Subclasses fix `kind` and `reason`; the message is public and therefore constant or made of the caller's
+ * own input. Anything internal goes into `cause`, which never leaves the process.
+ */
+export abstract class DomainError extends Error {
+  abstract readonly kind: ErrorKind;
+  /** Stable, upper snake case: clients switch on it. */
+  abstract readonly reason: string;
+  /** Facts a client can act on, e.g. the earliest cursor. Public. */
+  readonly metadata: Readonly<Record<string, string>> = {};
+  /** The fields at fault, where the failure is about fields. */
+  readonly violations: readonly FieldViolation[] = [];
+}
+
+/** The database cannot be reached or went away in mid-call; the same call may work later. */
+export class DatabaseUnavailableError extends DomainError {
+  override readonly name = "DatabaseUnavailableError";
+  readonly kind = "unavailable";
+  readonly reason = "DATABASE_UNAVAILABLE";
+
+  constructor(options?: ErrorOptions) {
+    super("the database is unavailable; try again", options);
+  }
+}
+
+/** Input that breaks a rule of the domain; names each field at fault. */
+export class InvalidInputError extends DomainError {
+  override readonly name = "InvalidInputError";
+  readonly kind = "invalid_argument";
+  readonly reason = "INVALID_INPUT";
+  override readonly violations: readonly FieldViolation[];
+
+  constructor(violations: readonly FieldViolation[]) {
+    super(violations.map((violation) => `${violation.field}: ${violation.description}`).join("; "));
+    this.violations = violations;
+  }
+}

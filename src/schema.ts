@@ -1,0 +1,12 @@
+import type { Kysely, Transaction as KyselyTransaction } from "kysely";
+import type { EventTables } from "./events/event.table.ts";
+import type { UserTables } from "./users/user.table.ts";
+
+/** All tables: the sum of what the slices own. */
+export interface Schema extends UserTables, EventTables {}
+
+/** The database as the slices see it. */
+export type Database = Kysely<Schema>;
+
+/** An open transaction. A repository function that writes takes one, so that it cannot be called outside. */
+export type Transaction = KyselyTransaction<Schema>;

@@ -1,0 +1,132 @@
+import { readFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import type { ConnectRouter } from "@connectrpc/connect";
+import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
+import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
+import fastifyCors from "@fastify/cors";
+import { type FastifyInstance, type FastifyServerFactory, fastify, LogController } from "fastify";
+import type { Config } from "../platform/config.ts";
+import type { Logger } from "../platform/logger.ts";
+import { createCorsOptions } from "./cors.ts";
+import { acceptGrpcWebText } from "./grpc-web-text.ts";
+import type { HealthStatus } from "./health/health.status.ts";
+import { createEndingsInterceptor, shutdownError } from "./interceptors/endings.ts";
+import { createErrorInterceptor } from "./interceptors/errors.ts";
+import { createValidationInterceptor } from "./interceptors/validation.ts";
+import { createOnePort, type OnePort, type RequestListener, type TlsMaterial } from "./one-port.ts";
+import { rejectMalformedTarget } from "./request-target.ts";
+import { createStallGuard } from "./stall-guard.ts";
+import { blameCallerForUndecodableBytes } from "./undecodable.ts";
+import { answerUnknownPath } from "./unknown-rpc.ts";
+
+/** The public listener with everything on it. */
+export interface Host {
+  /** Where it is reached, e.g. `http://127.0.0.1:8080`. */
+  readonly url: string;
+  /** Ends streams, lets unary calls finish, and closes all connections within `DRAIN_TIMEOUT`. */
+  close(): Promise<void>;
+}
+
+/** The part of the configuration that the host reads. */
+export type HostConfig = Pick<
+  Config,
+  | "listen"
+  | "tls"
+  | "corsOrigins"
+  | "maxMessageBytes"
+  | "maxStreamsPerConnection"
+  | "streamStallTimeoutMs"
+  | "drainTimeoutMs"
+>;
+
+/** What the host is made of. */
+export interface HostDependencies {
+  readonly config: HostConfig;
+  readonly logger: Logger;
+  /** Registers every service. */
+  readonly routes: (router: ConnectRouter) => void;
+  readonly health: HealthStatus;
+}
+
+/** Listens. @throws the system's error where the address cannot be had, or a TLS file cannot be read. */
+export async function openHost({ config, logger, routes, health }: HostDependencies): Promise<Host> {
+  const shutdown = new AbortController();
+  const stallGuard = createStallGuard(config.streamStallTimeoutMs);
+  const tls = await readTlsMaterial(config);
+  let port: OnePort | undefined;
+
+  const serverFactory: FastifyServerFactory = (handle) => {
+    port = createOnePort(
+      (request, response) => {
+        stallGuard.watch(response);
+        if (!rejectMalformedTarget(request, response)) {
+          (handle as unknown as RequestListener)(request, response);
+        }
+      },
+      { tls, maxStreamsPerConnection: config.maxStreamsPerConnection },
+    );
+    return port.server as ReturnType<FastifyServerFactory>;
+  };
+
+  const app = fastify({
+    serverFactory,
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    exposeHeadRoutes: false,
+    return503OnClosing: false,
+  }) as unknown as FastifyInstance;
+  await app.register(fastifyCors, createCorsOptions(config.corsOrigins));
+  await app.register(fastifyConnectPlugin, {
+    routes: (router) => {
+      routes(router);
+      router.handlers.splice(0, router.handlers.length, ...router.handlers.map(acceptGrpcWebText));
+    },
+    // From the outside in: whatever fails is translated; then a call ends when nobody waits for it; what
+    // reaches a handler has passed its rules.
+    interceptors: [
+      createErrorInterceptor(logger),
+      createEndingsInterceptor(shutdown.signal),
+      createValidationInterceptor(),
+    ],
+    requestGate: blameCallerForUndecodableBytes,
+    acceptCompression: [compressionGzip, compressionBrotli],
+    readMaxBytes: config.maxMessageBytes,
+    writeMaxBytes: config.maxMessageBytes,
+  });
+  app.get("/healthz", () => ({ status: "ok" }));
+  app.get("/readyz", (_request, reply) =>
+    reply.code(health.isServing ? 200 : 503).send({ status: health.isServing ? "ready" : "not ready" }),
+  );
+  app.setNotFoundHandler(answerUnknownPath);
+  await app.listen({
+    host: config.listen.host,
+    port: config.listen.port,
+    listenTextResolver: () => "listening",
+  });
+
+  return {
+    url: formatUrl(config, (app.server.address() as AddressInfo).port),
+    async close() {
+      shutdown.abort(shutdownError());
+      await port?.drain(config.drainTimeoutMs);
+      stallGuard.close();
+      await app.close();
+    },
+  };
+}
+
+async function readTlsMaterial({ tls }: HostConfig): Promise<TlsMaterial | undefined> {
+  if (tls === undefined) {
+    return undefined;
+  }
+  return {
+    cert: await readFile(tls.certPath),
+    key: await readFile(tls.keyPath),
+    clientCa: tls.clientCaPath === undefined ? undefined : await readFile(tls.clientCaPath),
+  };
+}
+
+function formatUrl(config: HostConfig, port: number): string {
+  const { host } = config.listen;
+  return `${config.tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}

@@ -1,0 +1,50 @@
+import type { DescMessage, Message } from "@bufbuild/protobuf";
+import { pathToString } from "@bufbuild/protobuf/reflect";
+import { createValidator, type Validator } from "@bufbuild/protovalidate";
+import type { Interceptor } from "@connectrpc/connect";
+import { type FieldViolation, InvalidInputError } from "../../platform/errors.ts";
+
+/**
+ * Checks every request against the rules in its .proto file.
+ *
+ * @throws (to the caller) InvalidInputError that names each field at fault
+ */
+export function createValidationInterceptor(): Interceptor {
+  const validator = createValidator();
+  return (next) => (request) => {
+    if (!request.stream) {
+      validate(validator, request.method.input, request.message);
+      return next(request);
+    }
+    return next({ ...request, message: validateEach(validator, request.method.input, request.message) });
+  };
+}
+
+async function* validateEach<T extends Message>(
+  validator: Validator,
+  schema: DescMessage,
+  messages: AsyncIterable<T>,
+): AsyncGenerator<T> {
+  for await (const message of messages) {
+    validate(validator, schema, message);
+    yield message;
+  }
+}
+
+function validate(validator: Validator, schema: DescMessage, message: Message): void {
+  const result = validator.validate(schema, message);
+  if (result.kind === "invalid") {
+    throw new InvalidInputError(
+      result.violations.map(
+        (violation): FieldViolation => ({
+          field: violation.field.length === 0 ? schema.name : pathToString(violation.field),
+          description: violation.message,
+          reason: violation.ruleId,
+        }),
+      ),
+    );
+  }
+  if (result.kind === "error") {
+    throw result.error;
+  }
+}

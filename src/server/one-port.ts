@@ -1,0 +1,132 @@
+import http from "node:http";
+import http2 from "node:http2";
+import net from "node:net";
+import tls from "node:tls";
+
+/** Answers a request of either HTTP version. */
+export type RequestListener = (
+  request: http.IncomingMessage & http2.Http2ServerRequest,
+  response: http.ServerResponse & http2.Http2ServerResponse,
+) => void;
+
+/** What the port is protected by; the texts are PEM. */
+export interface TlsMaterial {
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
+  /** Clients must show a certificate that one of these has signed. */
+  readonly clientCa?: string | Buffer | undefined;
+}
+
+/** HTTP/1.1 and HTTP/2 on one port. */
+export interface OnePort {
+  /** The listening socket: a net.Server or a tls.Server. */
+  readonly server: net.Server;
+  /**
+   * Stops accepting, tells HTTP/2 clients (GOAWAY), closes idle connections and the others as their calls
+   * end; after `timeoutMs` it destroys what is left. Resolves when no connection is open.
+   */
+  drain(timeoutMs: number): Promise<void>;
+}
+
+/** Every HTTP/2 connection begins with these bytes (RFC 9113, section 3.4); no HTTP/1.1 method does. */
+const prefaceStart = Buffer.from("PRI");
+
+/** A connection that has not said this much after this long is not a client. */
+const firstBytesTimeoutMs = 10_000;
+
+/** Longer than the idle timeouts of common load balancers (60 s), so that they, not we, end idle connections. */
+const keepAliveTimeoutMs = 75_000;
+
+/**
+ * Creates the port. With TLS, ALPN tells the version; in cleartext the connection's first bytes do, since
+ * Node's servers each speak one version only.
+ */
+export function createOnePort(
+  listener: RequestListener,
+  options: { readonly tls?: TlsMaterial | undefined; readonly maxStreamsPerConnection: number },
+): OnePort {
+  const sockets = new Set<net.Socket>();
+  const sessions = new Set<http2.ServerHttp2Session>();
+  let draining = false;
+
+  const http1 = http.createServer({ keepAliveTimeout: keepAliveTimeoutMs }, (request, response) => {
+    if (draining) response.shouldKeepAlive = false;
+    response.once("close", () => {
+      if (draining) setImmediate(() => http1.closeIdleConnections());
+    });
+    listener(request as Parameters<RequestListener>[0], response as Parameters<RequestListener>[1]);
+  });
+  // It never listens itself: this starts its watch over slow requests and idle connections.
+  http1.emit("listening");
+  const http2Server = http2.createServer(
+    { settings: { maxConcurrentStreams: options.maxStreamsPerConnection } },
+    listener as (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => void,
+  );
+  http2Server.on("session", (session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+    if (draining) session.close();
+  });
+
+  function accept(socket: net.Socket): void {
+    // Before a protocol owns the socket, a reset has nobody else to go to.
+    socket.on("error", () => socket.destroy());
+    if (socket instanceof tls.TLSSocket && socket.alpnProtocol) {
+      (socket.alpnProtocol === "h2" ? http2Server : http1).emit("connection", socket);
+      return;
+    }
+    const timer = setTimeout(() => socket.destroy(), firstBytesTimeoutMs);
+    socket.once("close", () => clearTimeout(timer));
+    socket.on("readable", sniff);
+
+    function sniff(): void {
+      const bytes: Buffer | null = socket.read();
+      if (bytes === null) return;
+      socket.unshift(bytes);
+      const length = Math.min(bytes.length, prefaceStart.length);
+      const isPrefix = bytes.subarray(0, length).equals(prefaceStart.subarray(0, length));
+      if (isPrefix && length < prefaceStart.length) return;
+      clearTimeout(timer);
+      socket.off("readable", sniff);
+      (isPrefix ? http2Server : http1).emit("connection", socket);
+    }
+  }
+
+  const server = options.tls === undefined ? net.createServer() : createTlsServer(options.tls);
+  server.on("connection", (socket: net.Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  server.on(options.tls === undefined ? "connection" : "secureConnection", accept);
+
+  return {
+    server,
+    async drain(timeoutMs) {
+      draining = true;
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const session of sessions) session.close();
+      http1.closeIdleConnections();
+      const deadline = setTimeout(() => {
+        for (const session of sessions) session.destroy();
+        for (const socket of sockets) socket.destroy();
+      }, timeoutMs);
+      await closed;
+      clearTimeout(deadline);
+      http1.close();
+    },
+  };
+}
+
+function createTlsServer(material: TlsMaterial): tls.Server {
+  return tls.createServer({
+    cert: material.cert,
+    key: material.key,
+    minVersion: "TLSv1.2",
+    ALPNProtocols: ["h2", "http/1.1"],
+    ...(material.clientCa !== undefined && {
+      ca: material.clientCa,
+      requestCert: true,
+      rejectUnauthorized: true,
+    }),
+  });
+}

@@ -1,0 +1,84 @@
+import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
+import { cp, mkdtemp, rename, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PGlite } from "@electric-sql/pglite";
+import { Client } from "pg";
+import packageJson from "../../package.json" with { type: "json" };
+import type { DatabaseConfig } from "../../src/platform/config.ts";
+
+/** A fresh database of a test's own. */
+export interface TestDatabase {
+  readonly config: DatabaseConfig;
+  /** The same as environment variables, for a process. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** Removes it. Whatever uses it must have been closed. */
+  drop(): Promise<void>;
+}
+
+/** A kind of database that the suite runs on. */
+export interface Backend {
+  readonly name: "embedded" | "postgres";
+  create(): Promise<TestDatabase>;
+}
+
+const embedded: Backend = {
+  name: "embedded",
+  async create() {
+    const dataDir = await mkdtemp(join(tmpdir(), "user-bridge-test-"));
+    await cp(await templateDirectory(), join(dataDir, "pglite"), { recursive: true });
+    return {
+      config: { kind: "embedded", dataDir },
+      variables: { DATA_DIR: dataDir },
+      drop: () => rm(dataDir, { recursive: true, force: true }),
+    };
+  },
+};
+
+/**
+ * A database directory as PGlite first makes it, without any migration. Making one takes seconds, copying it
+ * a fraction of one.
+ */
+async function templateDirectory(): Promise<string> {
+  const template = join(tmpdir(), `user-bridge-template-${packageJson.dependencies["@electric-sql/pglite"]}`);
+  if (!existsSync(template)) {
+    const directory = await mkdtemp(join(tmpdir(), "user-bridge-template-"));
+    await (await PGlite.create(join(directory, "pglite"))).close();
+    // The test files run in parallel: the first to finish provides the template, the others use it.
+    await rename(join(directory, "pglite"), template).catch(() => {});
+    await rm(directory, { recursive: true, force: true });
+  }
+  return template;
+}
+
+function postgres(serverUrl: string): Backend {
+  async function onServer(statement: string): Promise<void> {
+    const client = new Client({ connectionString: serverUrl });
+    await client.connect();
+    try {
+      await client.query(statement);
+    } finally {
+      await client.end();
+    }
+  }
+  return {
+    name: "postgres",
+    async create() {
+      const name = `user_bridge_test_${randomUUID().replaceAll("-", "")}`;
+      await onServer(`create database ${name}`);
+      const url = new URL(serverUrl);
+      url.pathname = `/${name}`;
+      return {
+        config: { kind: "postgres", url: url.href, poolSize: 10 },
+        variables: { DATABASE_URL: url.href, AUTH: "off" },
+        drop: () => onServer(`drop database if exists ${name} with (force)`),
+      };
+    },
+  };
+}
+
+const serverUrl = process.env["TEST_DATABASE_URL"];
+
+/** PGlite always; PostgreSQL too where TEST_DATABASE_URL names a server on which databases can be created. */
+export const backends: readonly Backend[] = serverUrl ? [embedded, postgres(serverUrl)] : [embedded];
