@@ -3,20 +3,27 @@
 // this package brings along.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 
-const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
+const main = new URL("../src/main.ts", import.meta.url);
 const bundledNode = fileURLToPath(new URL("../node_modules/node/bin/node", import.meta.url));
 
 if (process.features.typescript) {
-  await import(main);
+  await import(main.href);
 } else if (existsSync(bundledNode)) {
-  const child = spawn(bundledNode, [main, ...process.argv.slice(2)], { stdio: "inherit" });
+  const child = spawn(bundledNode, [fileURLToPath(main), ...process.argv.slice(2)], { stdio: "inherit" });
+  // The child decides what a signal means; this process waits for it and ends as it did.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     process.on(signal, () => child.kill(signal));
   }
+  child.on("error", (error) => {
+    process.stderr.write(`user-bridge: cannot start ${bundledNode}: ${error.message}\n`);
+    process.exitCode = 1;
+  });
   child.on("exit", (code, signal) => {
-    process.exitCode = signal === null ? (code ?? 1) : 1;
+    // As a shell says it: 128 and the signal's number.
+    process.exitCode = signal === null ? (code ?? 1) : 128 + constants.signals[signal];
   });
 } else {
   process.stderr.write(`user-bridge needs Node 22.18 or newer, and this is ${process.version}\n`);

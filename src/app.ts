@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { createUserEventsHandler } from "./events/event.handler.ts";
 import { createEventLog } from "./events/event-log.ts";
 import { openEventNotifier } from "./events/event-notifier.ts";
@@ -73,9 +74,11 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
     closing.push("host", () => host.close());
     await database.lock?.announce(host.url);
     reportHealth();
-    closing.push("health", () => {
+    closing.push("health", async () => {
       ending = true;
       reportHealth();
+      // Watchers hear NOT_SERVING before the next step ends their streams.
+      await setImmediate();
     });
 
     return { url: host.url, databaseDescription: database.description, close: closing.close };

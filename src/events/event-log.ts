@@ -34,10 +34,13 @@ export interface EventLogDependencies {
   readonly tailer: EventTailer;
   /** Called after a commit that appended: other processes may want to look. Must not throw. */
   readonly announce: () => void;
+  /** See {@link streamEvents}. */
+  readonly streamPageSize?: number;
 }
 
 /** Creates the log's service over an open tailer. */
-export function createEventLog({ database, tailer, announce }: EventLogDependencies): EventLog {
+export function createEventLog(dependencies: EventLogDependencies): EventLog {
+  const { database, tailer, announce, streamPageSize } = dependencies;
   return {
     async write(work, signal) {
       const { result, events } = await writeWithEvents(database, work, signal);
@@ -47,7 +50,7 @@ export function createEventLog({ database, tailer, announce }: EventLogDependenc
       }
       return result;
     },
-    stream: (request, signal) => streamEvents(database, tailer, request, signal),
+    stream: (request, signal) => streamEvents(database, tailer, request, signal, streamPageSize),
   };
 }
 

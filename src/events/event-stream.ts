@@ -27,7 +27,7 @@ export type StreamItem =
   | { readonly kind: "progress"; readonly revision: bigint; readonly databaseId: string };
 
 /** How many events a stream that is behind reads at once. It holds one page in memory, never more. */
-const pageSize = 500;
+const defaultPageSize = 500;
 
 /**
  * Streams the log: ordered by revision, each event once, without a gap, until the signal aborts.
@@ -44,6 +44,7 @@ export async function* streamEvents(
   tailer: EventTailer,
   request: StreamRequest,
   signal: AbortSignal,
+  pageSize = defaultPageSize,
 ): AsyncGenerator<StreamItem, never> {
   await tailer.catchUp();
   signal.throwIfAborted();
@@ -65,11 +66,9 @@ export async function* streamEvents(
     const page =
       recent === undefined
         ? await readEventsAfter(database, position, request.filter, pageSize, signal)
-        : { events: recent, upTo: tailer.ring.head, ...tailer.state };
-    if (recent === undefined) {
-      // State and events are of one snapshot here: had retention passed us by, the page would have a gap.
-      assertInside(position, databaseId, page);
-    }
+        : { ...tailer.state, events: recent, upTo: tailer.ring.head };
+    // State and events are of one snapshot: had retention passed us by, the page would have a gap.
+    assertInside(position, databaseId, page);
     for (const event of page.events) {
       if (matches(request.filter, event)) {
         position = event.revision;
@@ -79,6 +78,10 @@ export async function* streamEvents(
       }
     }
     position = page.upTo;
+    if (position > tailer.state.head) {
+      // The page was of a later moment than the tailer's last read: that is no log that has lost its end.
+      await tailer.catchUp();
+    }
   }
 }
 

@@ -30,21 +30,29 @@ export interface EventTailer {
   close(): Promise<void>;
 }
 
-const pageSize = 1_000;
-const ringCapacity = 8_192;
+/** What a tailer can be told; tests make these small, to reach in a few events what takes many otherwise. */
+export interface TailerOptions {
+  /** How many events it reads at once. */
+  readonly pageSize?: number;
+  /** How many events the ring keeps at least. */
+  readonly ringCapacity?: number;
+  /** It waits at most this long between two reads, whatever wake-ups are lost. */
+  readonly pollIntervalMs?: number;
+}
 
 /** A read that takes longer has lost its database (a frozen server sends no error). */
 const readTimeoutMs = 5_000;
-
-/** A tailer waits at most this long between two reads, whatever wake-ups are lost. */
-const pollIntervalMs = 1_000;
 
 /**
  * Opens the log at its present end and follows it.
  *
  * @throws DatabaseUnavailableError where the first read fails
  */
-export async function openEventTailer(database: Database, logger: Logger): Promise<EventTailer> {
+export async function openEventTailer(
+  database: Database,
+  logger: Logger,
+  { pageSize = 1_000, ringCapacity = 8_192, pollIntervalMs = 1_000 }: TailerOptions = {},
+): Promise<EventTailer> {
   const closing = new AbortController();
   const work = createWake();
   const grown = createWake();
@@ -54,7 +62,7 @@ export async function openEventTailer(database: Database, logger: Logger): Promi
   let healthy = true;
 
   // Nobody wants what happened before the process began: start at the head, wherever it is.
-  let state: LogState = await read(0n, 0);
+  let state = toState(await read(0n, 0));
   let ring = createEventRing(state.head, ringCapacity);
 
   async function read(after: bigint, limit: number) {
@@ -76,11 +84,10 @@ export async function openEventTailer(database: Database, logger: Logger): Promi
           "the log was replaced; beginning anew",
         );
         ring = createEventRing(page.head, ringCapacity);
-        state = page;
       } else {
         ring.append(page.events);
-        state = page;
       }
+      state = toState(page);
       grown.wakeAll();
       if (ring.head >= page.head) {
         return;
@@ -163,4 +170,9 @@ export async function openEventTailer(database: Database, logger: Logger): Promi
 
 function unavailable(cause: unknown): DatabaseUnavailableError {
   return new DatabaseUnavailableError({ cause });
+}
+
+/** Without the page's events, which would otherwise be kept for as long as the state. */
+function toState({ databaseId, head, floor }: LogState): LogState {
+  return { databaseId, head, floor };
 }

@@ -113,6 +113,8 @@ const corsOrigins = z.string().transform((text, context) => {
 
 const path = z.string().min(1);
 
+const authChoice = choice("off", "on");
+
 const defaultListen = "127.0.0.1:8080";
 
 const environment = z.object({
@@ -121,7 +123,7 @@ const environment = z.object({
   TLS_KEY: path.optional(),
   TLS_CLIENT_CA: path.optional(),
   CORS_ORIGINS: corsOrigins.optional(),
-  AUTH: choice("off", "on").optional(),
+  AUTH: authChoice.optional(),
   REFLECTION: choice("off", "on").optional(),
   DATABASE_URL: postgresUrl.optional(),
   DATABASE_POOL_SIZE: integer(1, 1_000).prefault("10"),
@@ -188,6 +190,9 @@ function tlsFaults(given: GivenVariables): string[] {
 }
 
 function accessFaults(given: GivenVariables): string[] {
+  if (!authChoice.optional().safeParse(given["AUTH"]).success) {
+    return [];
+  }
   if (defaultedAuth(given["AUTH"], given["DATABASE_URL"]) === "on") {
     return [
       "AUTH: on needs credentials, and this version has no way to configure any yet; set AUTH=off and listen on a loopback address (off is the default only for the embedded database)",

@@ -1,22 +1,24 @@
-import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { access, constants, mkdir } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 
 /** Another live process uses the data directory. */
 export class DataDirLockedError extends Error {
   override readonly name = "DataDirLockedError";
-  /** The id of the process that holds the lock. */
-  readonly holderPid: number;
+  /** The id of the process that holds the lock; undefined while it has not yet said so. */
+  readonly holderPid: number | undefined;
   /** Where the holder serves, if it does. */
   readonly holderUrl: string | undefined;
 
-  constructor(dataDir: string, holder: LockRecord) {
-    const where = holder.url === undefined ? "" : ` and serves at ${holder.url}`;
+  constructor(dataDir: string, holder: LockRecord | undefined) {
     super(
-      `the data directory ${dataDir} is in use: process ${holder.pid} holds its lock${where}. ` +
+      `the data directory ${dataDir} is in use: ${describeHolder(holder)}. ` +
         "Stop that process, or set DATA_DIR to another folder, or use PostgreSQL by DATABASE_URL",
     );
-    this.holderPid = holder.pid;
-    this.holderUrl = holder.url;
+    this.holderPid = holder?.pid;
+    this.holderUrl = holder?.url;
   }
 }
 
@@ -27,113 +29,113 @@ export interface DataDirLock {
   release(): Promise<void>;
 }
 
+/** What the holder tells about itself. It is for people and for `holderUrl`: it decides nothing. */
 interface LockRecord {
   readonly pid: number;
-  /** When the process started, in the kernel's own unit; tells a process from a later one with the same id. */
-  readonly startTime?: string | undefined;
+  readonly host: string;
   readonly url?: string | undefined;
 }
+
+/** SQLite's primary result code for a database that somebody else has locked (sqlite.org/rescode.html). */
+const sqliteBusy = 5;
+
+/**
+ * Taking the lock has several steps, and two processes that take it at once may hold each other up between
+ * them. SQLite sorts that out in milliseconds; who still waits after this time is kept out by a holder.
+ */
+const contentionTimeoutMs = 300;
+
+/** Kept from the garbage collector, which would close the file and with it lose the lock. */
+const heldFiles = new Set<DatabaseSync>();
 
 /**
  * Takes the lock of a data directory, creating the directory if need be. Two processes on one embedded
  * database would lose each other's writes.
  *
- * A lock whose process is gone is taken over.
+ * The lock is the operating system's, on the file `lock.sqlite`, so it goes when its process goes, however
+ * that ends, and there is no stale lock to recognise. A file that holds a process id would need that, and gets
+ * it wrong: ids are used again, and two containers on one volume are both process 1. Node has no call for a
+ * file lock of its own; SQLite, which it brings along, has.
  *
- * @throws DataDirLockedError where a live process holds it
+ * Beside it the file `lock` says who the holder is. Nothing may open `lock.sqlite` by other means in a process
+ * that holds it: closing any descriptor of a file drops all of its process's POSIX locks on it (fcntl_locking(2)).
+ *
+ * @throws DataDirLockedError where it is held, also by this process
  */
 export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
   await mkdir(dataDir, { recursive: true });
-  const path = join(dataDir, "lock");
-  const record: LockRecord = { pid: process.pid, startTime: await findStartTime(process.pid) };
-  if (!(await createExclusively(path, record))) {
-    await takeOver(dataDir, path, record);
+  // SQLite says no more than that it cannot open its file; this names the folder and the reason.
+  await access(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
+  const recordPath = join(dataDir, "lock");
+  const file = lockFile(join(dataDir, "lock.sqlite"));
+  if (file === undefined) {
+    throw new DataDirLockedError(dataDir, readRecord(recordPath));
   }
+  const record: LockRecord = { pid: process.pid, host: hostname() };
+  let held = true;
+  try {
+    writeRecord(recordPath, record);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  heldFiles.add(file);
   return {
-    announce: async (url) => {
-      const file = await open(path, "w");
-      await file.writeFile(JSON.stringify({ ...record, url }));
-      await file.close();
+    async announce(url) {
+      if (held) {
+        writeRecord(recordPath, { ...record, url });
+      }
     },
-    release: () => rm(path, { force: true }),
+    async release() {
+      if (held) {
+        held = false;
+        // The record first: once the lock is free, it may be the next holder's.
+        rmSync(recordPath, { force: true });
+        heldFiles.delete(file);
+        file.close();
+      }
+    },
   };
 }
 
-/**
- * Replaces a lock that nobody holds. Two processes may find the same dead lock at once: the second must not
- * remove what the first has just put there, so removal and creation happen under a lock of their own.
- */
-async function takeOver(dataDir: string, path: string, record: LockRecord): Promise<void> {
-  const guard = `${path}.takeover`;
-  if (!(await createExclusively(guard, record))) {
-    const age = Date.now() - ((await stat(guard).catch(() => undefined))?.mtimeMs ?? 0);
-    const holder = await findLiveHolder(guard);
-    if (holder !== undefined && age < 10_000) {
-      throw new DataDirLockedError(dataDir, holder);
-    }
-    await rm(guard, { force: true });
-    return takeOver(dataDir, path, record);
-  }
+/** Locks a file for as long as it stays open; undefined where it is locked already. */
+function lockFile(path: string): DatabaseSync | undefined {
+  const file = new DatabaseSync(path, { timeout: contentionTimeoutMs });
   try {
-    const holder = await findLiveHolder(path);
-    if (holder !== undefined) {
-      throw new DataDirLockedError(dataDir, holder);
-    }
-    await rm(path, { force: true });
-    await createExclusively(path, record);
-  } finally {
-    await rm(guard, { force: true });
-  }
-}
-
-async function createExclusively(path: string, record: LockRecord): Promise<boolean> {
-  try {
-    const file = await open(path, "wx");
-    await file.writeFile(JSON.stringify(record));
-    await file.close();
-    return true;
+    // A transaction that never ends and writes nothing: the file stays empty and needs no journal beside it.
+    file.exec("pragma journal_mode = memory; begin exclusive");
+    return file;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") {
-      return false;
+    file.close();
+    if ((error as { errcode?: number }).errcode === sqliteBusy) {
+      return undefined;
     }
     throw error;
   }
 }
 
-async function findLiveHolder(path: string): Promise<LockRecord | undefined> {
-  const text = await readFile(path, "utf8").catch(() => "");
-  const holder = parseRecord(text);
-  if (holder === undefined || holder.pid === process.pid || !isAlive(holder.pid)) {
-    // Our own id in a file that we did not write: a container restarted, and ids began again at 1.
-    return undefined;
-  }
-  const startTime = await findStartTime(holder.pid);
-  return holder.startTime !== undefined && startTime !== holder.startTime ? undefined : holder;
+/** Writes it whole or not at all: a reader never sees a part. */
+function writeRecord(path: string, record: LockRecord): void {
+  const draft = `${path}.new`;
+  writeFileSync(draft, JSON.stringify(record));
+  renameSync(draft, path);
 }
 
-function parseRecord(text: string): LockRecord | undefined {
+function readRecord(path: string): LockRecord | undefined {
   try {
-    const record = JSON.parse(text) as LockRecord;
-    return Number.isSafeInteger(record.pid) && record.pid > 0 ? record : undefined;
+    const record = JSON.parse(readFileSync(path, "utf8")) as LockRecord;
+    return Number.isSafeInteger(record.pid) ? record : undefined;
   } catch {
-    // Half-written by a process that died: nobody holds it.
+    // The holder has just begun, or this is what a machine that lost its power left behind.
     return undefined;
   }
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it lives, as another user.
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+function describeHolder(holder: LockRecord | undefined): string {
+  if (holder === undefined) {
+    return "another process holds its lock";
   }
-}
-
-/** Field 22 of /proc/PID/stat (proc_pid_stat(5)); undefined where there is no such file system. */
-async function findStartTime(pid: number): Promise<string | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
-  // The command's name, field 2, may hold spaces: count from the parenthesis that ends it.
-  return text?.slice(text.lastIndexOf(")") + 2).split(" ")[19];
+  const where = holder.host === hostname() ? "" : ` on ${holder.host}`;
+  const url = holder.url === undefined ? "" : ` and serves at ${holder.url}`;
+  return `process ${holder.pid}${where} holds its lock${url}`;
 }

@@ -73,7 +73,9 @@ function openPostgres<Schema>(url: string, poolSize: number, logger: Logger): Op
     application_name: "user-bridge",
     types,
   });
-  // A connection that breaks while idle has no caller to tell; without a listener it would end the process.
+  // A connection that breaks has told the query it was running; one that is idle has no query to tell. Either
+  // way it also raises an event, which would end the process if nobody listened.
+  pool.on("connect", (client) => client.on("error", () => {}));
   pool.on("error", (error) => logger.warn({ err: error }, "an idle database connection broke"));
   const queries = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   return {

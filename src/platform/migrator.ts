@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Kysely } from "kysely";
 import { type Migration, Migrator } from "kysely/migration";
+import { isDatabaseUnavailable } from "./database-errors.ts";
 import type { Logger } from "./logger.ts";
 
 /** The database's schema is not the one that this program was written for. */
@@ -18,12 +19,16 @@ const folder = join(import.meta.dirname, "../../migrations");
  *
  * @returns the names of the migrations that were applied now
  * @throws SchemaError where a migration fails; what came before it stays applied
+ * @throws the driver's error where the database cannot be reached
  */
 export async function migrate<Schema>(database: Kysely<Schema>, logger: Logger): Promise<string[]> {
   const { error, results = [] } = await createMigrator(database).migrateToLatest();
   const applied = results.filter((result) => result.status === "Success").map((r) => r.migrationName);
   for (const name of applied) {
     logger.info({ migration: name }, "migrated");
+  }
+  if (isDatabaseUnavailable(error)) {
+    throw error;
   }
   if (error !== undefined) {
     const failed = results.find((result) => result.status === "Error")?.migrationName;

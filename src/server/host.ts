@@ -1,23 +1,26 @@
 import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
-import type { ConnectRouter } from "@connectrpc/connect";
-import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
+import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
 import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 import fastifyCors from "@fastify/cors";
 import { type FastifyInstance, type FastifyServerFactory, fastify, LogController } from "fastify";
 import type { Config } from "../platform/config.ts";
 import type { Logger } from "../platform/logger.ts";
+import { refuseMalformedGet } from "./connect-get.ts";
 import { createCorsOptions } from "./cors.ts";
 import { acceptGrpcWebText } from "./grpc-web-text.ts";
+import { acceptHalfDuplexOverHttp1 } from "./half-duplex.ts";
 import type { HealthStatus } from "./health/health.status.ts";
 import { createEndingsInterceptor, shutdownError } from "./interceptors/endings.ts";
 import { createErrorInterceptor } from "./interceptors/errors.ts";
 import { createValidationInterceptor } from "./interceptors/validation.ts";
+import { mountHandlers } from "./mount.ts";
 import { createOnePort, type OnePort, type RequestListener, type TlsMaterial } from "./one-port.ts";
 import { rejectMalformedTarget } from "./request-target.ts";
 import { createStallGuard } from "./stall-guard.ts";
 import { blameCallerForUndecodableBytes } from "./undecodable.ts";
 import { answerUnknownPath } from "./unknown-rpc.ts";
+import { allowEarlyAnswer } from "./unread-body.ts";
 
 /** The public listener with everything on it. */
 export interface Host {
@@ -58,7 +61,7 @@ export async function openHost({ config, logger, routes, health }: HostDependenc
   const serverFactory: FastifyServerFactory = (handle) => {
     port = createOnePort(
       (request, response) => {
-        stallGuard.watch(response);
+        allowEarlyAnswer(request, response);
         if (!rejectMalformedTarget(request, response)) {
           (handle as unknown as RequestListener)(request, response);
         }
@@ -76,11 +79,7 @@ export async function openHost({ config, logger, routes, health }: HostDependenc
     return503OnClosing: false,
   }) as unknown as FastifyInstance;
   await app.register(fastifyCors, createCorsOptions(config.corsOrigins));
-  await app.register(fastifyConnectPlugin, {
-    routes: (router) => {
-      routes(router);
-      router.handlers.splice(0, router.handlers.length, ...router.handlers.map(acceptGrpcWebText));
-    },
+  const router = createConnectRouter({
     // From the outside in: whatever fails is translated; then a call ends when nobody waits for it; what
     // reaches a handler has passed its rules.
     interceptors: [
@@ -93,6 +92,12 @@ export async function openHost({ config, logger, routes, health }: HostDependenc
     readMaxBytes: config.maxMessageBytes,
     writeMaxBytes: config.maxMessageBytes,
   });
+  routes(router);
+  const handlers = router.handlers
+    .map(refuseMalformedGet)
+    .map(acceptHalfDuplexOverHttp1)
+    .map(acceptGrpcWebText);
+  await mountHandlers(app, handlers, stallGuard, logger);
   app.get("/healthz", () => ({ status: "ok" }));
   app.get("/readyz", (_request, reply) =>
     reply.code(health.isServing ? 200 : 503).send({ status: health.isServing ? "ready" : "not ready" }),

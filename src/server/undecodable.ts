@@ -1,9 +1,9 @@
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 
 /**
- * A request gate that makes undecodable protobuf the caller's fault (INVALID_ARGUMENT).
+ * A request gate that makes undecodable protobuf and broken compression the caller's fault (INVALID_ARGUMENT).
  *
- * connect-es calls it INTERNAL, in a place that no interceptor sees. But in all three protocols it aborts the
+ * connect-es calls them INTERNAL, in a place that no interceptor sees. But in all three protocols it aborts the
  * call's signal with the error before it writes the error, so that this is the place to correct it.
  */
 export function blameCallerForUndecodableBytes(context: HandlerContext): void {
@@ -14,7 +14,7 @@ export function blameCallerForUndecodableBytes(context: HandlerContext): void {
       if (
         error instanceof ConnectError &&
         error.code === Code.Internal &&
-        /^parse binary: /.test(error.rawMessage)
+        /^(?:parse binary: |decompression failed$)/.test(error.rawMessage)
       ) {
         Object.assign(error, {
           code: Code.InvalidArgument,

@@ -1,3 +1,4 @@
+import type { ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { errorToJson } from "@connectrpc/connect/protocol-connect";
 import type { FastifyReply, FastifyRequest } from "fastify";
@@ -16,13 +17,11 @@ export function answerUnknownPath(request: FastifyRequest, reply: FastifyReply):
   const type = request.headers["content-type"] ?? "";
   const error = new ConnectError(`no service here has ${path}`, Code.Unimplemented);
   if (rpcPath.test(path) && (grpcType.test(type) || grpcWebType.test(type))) {
-    // A response without a body has its trailers in its headers ("Trailers-Only").
-    return reply
-      .code(200)
-      .header("content-type", type)
-      .header("grpc-status", String(error.code))
-      .header("grpc-message", encodeURIComponent(error.rawMessage))
-      .send();
+    return answerTrailersOnly(request, reply, {
+      "content-type": type,
+      "grpc-status": String(error.code),
+      "grpc-message": encodeURIComponent(error.rawMessage),
+    });
   }
   if (rpcPath.test(path) && connectType.test(type)) {
     return reply
@@ -33,4 +32,23 @@ export function answerUnknownPath(request: FastifyRequest, reply: FastifyReply):
   return reply
     .code(404)
     .send({ error: "not found", message: `nothing is served at ${request.method} ${path}` });
+}
+
+/**
+ * An answer whose trailers are its headers. Over HTTP/2 the HEADERS frame itself must end the stream: gRPC
+ * clients take an empty DATA frame behind it for a stream that lost its trailers.
+ */
+function answerTrailersOnly(
+  { raw: request }: FastifyRequest,
+  reply: FastifyReply,
+  headers: Readonly<Record<string, string>>,
+): FastifyReply {
+  if (!("stream" in request)) {
+    return reply.code(200).headers(headers).send();
+  }
+  reply.hijack();
+  const stream = request.stream as ServerHttp2Stream;
+  const corsHeaders = reply.getHeaders() as Record<string, string>;
+  stream.respond({ ":status": 200, ...corsHeaders, ...headers }, { endStream: true });
+  return reply;
 }

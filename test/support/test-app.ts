@@ -1,3 +1,5 @@
+import assert from "node:assert/strict";
+import { after, before } from "node:test";
 import { type App, startApp } from "../../src/app.ts";
 import { type Config, readConfig } from "../../src/platform/config.ts";
 import { createLogger } from "../../src/platform/logger.ts";
@@ -5,21 +7,42 @@ import type { Backend } from "./databases.ts";
 
 /**
  * Starts the whole program in this process, on a port of its own and a database of its own, and ends both
- * after the test (or the suite whose `after` is given).
+ * after the test whose `after` is given.
  */
 export async function startTestApp(
-  after: (cleanUp: () => Promise<void>) => void,
+  onEnd: (cleanUp: () => Promise<void>) => void,
   backend: Backend,
   overrides: Partial<Config> = {},
 ): Promise<App> {
   const database = await backend.create();
   const config = testConfig({ database: database.config, ...overrides });
   const app = await startApp(config, createLogger(config));
-  after(async () => {
+  onEnd(async () => {
     await app.close();
     await database.drop();
   });
   return app;
+}
+
+/**
+ * The same for all tests of the suite in whose body it is called. (`after` inside a `before` hook would belong
+ * to the hook and end the program before the first test.)
+ */
+export function useTestApp(backend: Backend, overrides: Partial<Config> = {}): Pick<App, "url"> {
+  let app: App | undefined;
+  const cleanUps: (() => Promise<void>)[] = [];
+  before(async () => {
+    app = await startTestApp((cleanUp) => void cleanUps.push(cleanUp), backend, overrides);
+  });
+  after(async () => {
+    for (const cleanUp of cleanUps) await cleanUp();
+  });
+  return {
+    get url() {
+      assert.ok(app, "the suite's program has not started");
+      return app.url;
+    },
+  };
 }
 
 /** The default configuration, on a free port, quiet, and quick to end. */

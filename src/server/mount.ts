@@ -1,0 +1,60 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import type { FastifyInstance, FastifyReply } from "fastify";
+import type { Logger } from "../platform/logger.ts";
+import type { StallGuard } from "./stall-guard.ts";
+
+/** Node's two kinds of response share what is used of them here. */
+type GuardedResponse = Parameters<StallGuard["watch"]>[0];
+
+/**
+ * Mounts Connect's handlers on Fastify. It does what connect-fastify's plugin does, but takes handlers that
+ * have been wrapped, and tells our logger, not the console, when a peer goes away in mid-answer.
+ */
+export async function mountHandlers(
+  app: FastifyInstance,
+  handlers: readonly UniversalHandler[],
+  stallGuard: StallGuard,
+  logger: Logger,
+): Promise<void> {
+  await app.register(async (scope) => {
+    // Connect reads the body itself, whatever type it has.
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser("*", (_request, _payload, parsed) => parsed(null));
+    for (const handler of handlers) {
+      scope.all(handler.requestPath, (request, reply) => {
+        reply.hijack();
+        // Not awaited by anybody: on success it may not settle.
+        void answer(handler, stallGuard, request.raw, reply).catch((error: unknown) => {
+          logger.debug({ err: error, path: handler.requestPath }, "the answer could not be sent");
+          cutOff(reply.raw);
+        });
+      });
+    }
+  });
+}
+
+async function answer(
+  handler: UniversalHandler,
+  stallGuard: StallGuard,
+  request: IncomingMessage,
+  reply: FastifyReply,
+): Promise<void> {
+  const response = await handler(universalRequestFromNodeRequest(request, reply.raw, undefined, undefined));
+  // What hooks (CORS) have set, which Fastify itself sends only for the answers that it writes.
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (value !== undefined) reply.raw.setHeader(name, value);
+  }
+  const { body } = response;
+  const isStream = handler.method.methodKind !== "unary";
+  const guarded = body && isStream ? stallGuard.watch(reply.raw as GuardedResponse, body) : body;
+  await universalResponseToNodeResponse({ ...response, ...(guarded && { body: guarded }) }, reply.raw);
+}
+
+function cutOff(response: ServerResponse): void {
+  if (!response.headersSent && !response.destroyed) {
+    response.writeHead(500);
+  }
+  response.end();
+}

@@ -1,0 +1,36 @@
+import http2 from "node:http2";
+import type { RequestListener } from "./one-port.ts";
+
+/** How long a client may go on sending over HTTP/1.1 what nobody reads. */
+const discardTimeoutMs = 5_000;
+
+/**
+ * Lets a call be answered before its request has arrived whole, as one with too large a message is.
+ *
+ * Without this, the answer is lost or the client waits for ever to send the rest: Node destroys a request
+ * (over HTTP/1.1 together with its connection) whose reader stops early, and one that has been read in part it
+ * neither reads to its end nor closes.
+ */
+export function allowEarlyAnswer(...[request, response]: Parameters<RequestListener>): void {
+  request[Symbol.asyncIterator] = () => request.iterator({ destroyOnReturn: false });
+  const { stream } = response;
+  if (stream) {
+    // Node's response object sends trailers, be they empty, as the last frame of every answer.
+    stream.once("wantTrailers", () => {
+      // The event comes from amid the writing of frames, and a reset would overtake those that are left.
+      setImmediate(() => {
+        // RFC 9113, section 8.1: how a server that has answered asks the client to send no more.
+        if (!request.complete) stream.close(http2.constants.NGHTTP2_NO_ERROR);
+      });
+    });
+    return;
+  }
+  response.once("finish", () => {
+    if (request.complete) return;
+    const { socket } = request;
+    // The bytes are read, or closing would reset the connection under an answer that is still on its way.
+    request.resume();
+    const timer = setTimeout(() => socket.destroy(), discardTimeoutMs);
+    for (const event of ["end", "close"]) request.once(event, () => clearTimeout(timer));
+  });
+}

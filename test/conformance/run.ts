@@ -1,0 +1,32 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { generateContract, installRunner, SuiteUnavailableError } from "./suite.ts";
+
+/**
+ * Runs Connect's own conformance suite against the host, and exits with its status. Arguments go to the suite's
+ * runner, e.g. `--trace` or `--run "Errors/**"`.
+ */
+async function run(runnerArguments: readonly string[]): Promise<number> {
+  const runner = installRunner();
+  generateContract();
+  const server = [process.execPath, join(import.meta.dirname, "server.ts")];
+  const configFile = join(import.meta.dirname, "config.yaml");
+  const suite = spawn(
+    runner,
+    ["--mode", "server", "--conf", configFile, "-v", ...runnerArguments, "--", ...server],
+    { stdio: "inherit" },
+  );
+  const [status] = (await once(suite, "exit")) as [number | null];
+  return status ?? 1;
+}
+
+try {
+  process.exitCode = await run(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof SuiteUnavailableError)) {
+    throw error;
+  }
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 1;
+}

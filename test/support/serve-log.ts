@@ -1,0 +1,25 @@
+import type { TestContext } from "node:test";
+import { createUserEventsHandler } from "../../src/events/event.handler.ts";
+import { createRoutes, productServices } from "../../src/routes.ts";
+import { createHealthHandler } from "../../src/server/health/health.handler.ts";
+import { createHealthStatus } from "../../src/server/health/health.status.ts";
+import { openHost } from "../../src/server/host.ts";
+import { createUserHandler } from "../../src/users/user.handler.ts";
+import { cleanUpAfter } from "./clean-up.ts";
+import { type EventSystem, testLogger } from "./event-system.ts";
+import { testConfig } from "./test-app.ts";
+
+/** Serves a test's own log on the program's own port, until the test ends. @returns where */
+export async function serveLog(t: TestContext, { users, log }: EventSystem): Promise<string> {
+  const health = createHealthStatus(productServices.map((service) => service.typeName));
+  const routes = createRoutes(
+    {
+      users: createUserHandler(users, createUserEventsHandler(log)),
+      health: createHealthHandler(health),
+    },
+    { reflection: false },
+  );
+  const host = await openHost({ config: testConfig({}), logger: testLogger, routes, health });
+  cleanUpAfter(t, host.close);
+  return host.url;
+}
