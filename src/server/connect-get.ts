@@ -5,6 +5,7 @@ import {
   type UniversalServerRequest,
 } from "@connectrpc/connect/protocol";
 import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
+import { wrapHandler } from "./wrapped-handler.ts";
 
 const base64Text = /^[A-Za-z0-9+/_-]*={0,2}$/;
 
@@ -25,14 +26,7 @@ export function refuseMalformedGet(handler: UniversalHandler): UniversalHandler 
       body: createAsyncIterable([errorToJsonBytes(error, undefined)]),
     };
   }
-  return Object.assign(handle, {
-    service: handler.service,
-    method: handler.method,
-    requestPath: handler.requestPath,
-    protocolNames: handler.protocolNames,
-    allowedMethods: handler.allowedMethods,
-    supportedContentType: handler.supportedContentType,
-  });
+  return wrapHandler(handler, handle);
 }
 
 /** Standard or URL-safe, padded or not; one digit left over encodes nothing. */

@@ -1,5 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest } from "@connectrpc/connect/protocol";
+import { wrapHandler } from "./wrapped-handler.ts";
 
 const textType = /^application\/grpc-web-text(?=$|[+;])/i;
 const binaryType = /^application\/grpc-web(?=$|[+;])/i;
@@ -27,12 +28,7 @@ export function acceptGrpcWebText(handler: UniversalHandler): UniversalHandler {
   }
   const supports = (type: string | null): boolean =>
     handler.supportedContentType(type) || (type !== null && textType.test(type));
-  return Object.assign(handle, {
-    service: handler.service,
-    method: handler.method,
-    requestPath: handler.requestPath,
-    protocolNames: handler.protocolNames,
-    allowedMethods: handler.allowedMethods,
+  return wrapHandler(handler, handle, {
     supportedContentType: Object.assign(supports, {
       supported: [...handler.supportedContentType.supported, textType],
     }),

@@ -1,4 +1,5 @@
 import type { UniversalHandler, UniversalServerRequest } from "@connectrpc/connect/protocol";
+import { wrapHandler } from "./wrapped-handler.ts";
 
 /**
  * Lets a bidirectional stream be called over HTTP/1.1, where connect-es answers 505 to spare full-duplex clients
@@ -11,12 +12,5 @@ export function acceptHalfDuplexOverHttp1(handler: UniversalHandler): UniversalH
   }
   // connect-es reads the version for nothing but that refusal.
   const handle = (request: UniversalServerRequest) => handler({ ...request, httpVersion: "2.0" });
-  return Object.assign(handle, {
-    service: handler.service,
-    method: handler.method,
-    requestPath: handler.requestPath,
-    protocolNames: handler.protocolNames,
-    allowedMethods: handler.allowedMethods,
-    supportedContentType: handler.supportedContentType,
-  });
+  return wrapHandler(handler, handle);
 }

@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { describe, test } from "node:test";
+import { backends } from "./support/databases.ts";
+import { withDeadline } from "./support/with-deadline.ts";
+
+const root = join(import.meta.dirname, "..");
+
+/** A fenced block of the README: ```sh key=value … */
+interface Block {
+  readonly attributes: ReadonlyMap<string, string>;
+  readonly script: string;
+}
+
+async function readBlocks(): Promise<Block[]> {
+  const readme = await readFile(join(root, "README.md"), "utf8");
+  return [...readme.matchAll(/^```sh(.*)\n([^`]+)^```$/gm)].map(([, attributes = "", script = ""]) => ({
+    attributes: new Map(
+      attributes
+        .trim()
+        .split(/\s+/)
+        .map((pair) => pair.split("=", 2) as [string, string]),
+    ),
+    script,
+  }));
+}
+
+/** Starts the server as the README says, but on a free port and in a folder of its own. */
+async function startByNpm(dataDir: string) {
+  const { PATH = "", HOME = "" } = process.env;
+  const npm = spawn("npm", ["start"], {
+    cwd: root,
+    env: { PATH, HOME, DATA_DIR: dataDir, LISTEN: "127.0.0.1:0", LOG_LEVEL: "warn" },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let output = "";
+  const address = await withDeadline(
+    "npm start",
+    new Promise<string>((resolve, reject) => {
+      npm.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+        output += chunk;
+        const match = /serves at http:\/\/(\S+).*\nstream: .*\n/s.exec(output);
+        if (match?.[1] !== undefined) resolve(match[1]);
+      });
+      npm.once("close", () => reject(new Error(`npm start ended: ${output}`)));
+    }),
+    60_000,
+  );
+  return { npm, address, output };
+}
+
+describe("the README", () => {
+  test("its calls, pasted in order, and the three that npm start prints, do what they say", async (t) => {
+    const [embedded] = backends;
+    assert.ok(embedded);
+    const database = await embedded.create();
+    const { npm, address, output } = await startByNpm(database.variables["DATA_DIR"] ?? "");
+    t.after(async () => {
+      // npm hands the signal on to its child and to no grandchild: a shell in between would leave the server behind.
+      npm.kill("SIGTERM");
+      const [code] = await withDeadline("npm start to end", once(npm, "close"));
+      await database.drop();
+      assert.equal(code, 0);
+    });
+
+    async function run(script: string, expectedExit: number): Promise<string> {
+      const shell = spawn("sh", ["-ec", script], { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+      const [stdout, stderr, [code]] = await Promise.all([
+        text(shell.stdout),
+        text(shell.stderr),
+        once(shell, "close"),
+      ]);
+      assert.equal(code, expectedExit, `${script}\n${stdout}\n${stderr}`);
+      assert.doesNotMatch(stdout, /"code":/, script);
+      return stdout;
+    }
+
+    const blocks = await readBlocks();
+    assert.ok(blocks.length >= 4);
+    for (const { attributes, script } of blocks) {
+      const tool = attributes.get("needs");
+      if (tool !== undefined && spawnSync("which", [tool]).status !== 0) {
+        t.diagnostic(`left out the README's ${tool} calls: ${tool} is not installed`);
+        continue;
+      }
+      const stdout = await run(
+        script.replaceAll("127.0.0.1:8080", address),
+        Number(attributes.get("exits") ?? 0),
+      );
+      assert.match(stdout, /ada|SERVING/);
+    }
+
+    for (const [name, expected] of [
+      ["get", /"username":"ada"/],
+      ["stream", /"type":"user_registered".*"username":"ada"/],
+    ] as const) {
+      const line = new RegExp(`^${name}: +(.*)$`, "m").exec(output)?.[1] ?? assert.fail(`no line to ${name}`);
+      // A stream is left after a while; curl's exit status 28 says so.
+      const script = name === "stream" ? line.replace("curl ", "curl --max-time 2 ") : line;
+      assert.match(await run(script, name === "stream" ? 28 : 0), expected);
+    }
+    const register = /^register: +(.*)$/m.exec(output)?.[1] ?? assert.fail("no line to register");
+    assert.match(await run(register.replaceAll("ada", "grace"), 0), /"username":"grace"/);
+  });
+});
