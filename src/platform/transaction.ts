@@ -7,7 +7,7 @@ const attempts = 5;
  * Runs work in a transaction (READ COMMITTED) and commits it. A transaction that the database broke off to
  * resolve a deadlock is run again, so `work` must not keep state between runs.
  *
- * @param signal when it aborts before the transaction has begun, nothing is done
+ * @param signal when it aborts before the commit, nothing is kept and its reason is thrown
  */
 export async function inTransaction<Schema, Result>(
   database: Kysely<Schema>,
@@ -20,7 +20,10 @@ export async function inTransaction<Schema, Result>(
       return await database.transaction().execute(async (transaction) => {
         // The wait for a connection may have outlasted the caller.
         signal?.throwIfAborted();
-        return await work(transaction);
+        const result = await work(transaction);
+        // Nor is anything kept that nobody waits for: up to the commit it can still be dropped whole.
+        signal?.throwIfAborted();
+        return result;
       });
     } catch (error) {
       if (attempt === attempts || !isRetryable(error)) {
