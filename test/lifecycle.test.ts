@@ -63,6 +63,10 @@ for (const backend of backends) {
       await once(keepAlive, "data");
       const keepAliveEnd = once(keepAlive, "close");
       keepAlive.resume();
+      const silent = connectRaw(server.url);
+      await once(silent, "connect");
+      const silentEnd = once(silent, "close");
+      silent.resume();
       const call = await beginCall(server.url, "finisher");
 
       const ended = server.stop("SIGTERM");
@@ -78,6 +82,7 @@ for (const backend of backends) {
       }
       await withDeadline("GOAWAY", goneAway);
       await withDeadline("the idle connection's end", keepAliveEnd);
+      await withDeadline("the end of a connection that never spoke", silentEnd);
       const answer = await withDeadline("the call in flight", call.finish());
       assert.match(answer, /^HTTP\/1\.1 200 OK/m);
       assert.match(answer, /"username":"finisher"/);

@@ -46,6 +46,7 @@ export function createOnePort(
   options: { readonly tls?: TlsMaterial | undefined; readonly maxStreamsPerConnection: number },
 ): OnePort {
   const sockets = new Set<net.Socket>();
+  const silent = new Set<net.Socket>();
   const sessions = new Set<http2.ServerHttp2Session>();
   let draining = false;
 
@@ -75,9 +76,15 @@ export function createOnePort(
       (socket.alpnProtocol === "h2" ? http2Server : http1).emit("connection", socket);
       return;
     }
+    silent.add(socket);
     const timer = setTimeout(() => socket.destroy(), firstBytesTimeoutMs);
-    socket.once("close", () => clearTimeout(timer));
+    socket.once("close", decide);
     socket.on("readable", sniff);
+
+    function decide(): void {
+      clearTimeout(timer);
+      silent.delete(socket);
+    }
 
     function sniff(): void {
       const bytes: Buffer | null = socket.read();
@@ -86,7 +93,7 @@ export function createOnePort(
       const length = Math.min(bytes.length, prefaceStart.length);
       const isPrefix = bytes.subarray(0, length).equals(prefaceStart.subarray(0, length));
       if (isPrefix && length < prefaceStart.length) return;
-      clearTimeout(timer);
+      decide();
       socket.off("readable", sniff);
       (isPrefix ? http2Server : http1).emit("connection", socket);
     }
@@ -105,6 +112,8 @@ export function createOnePort(
       draining = true;
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const session of sessions) session.close();
+      // Balancers and browsers open connections ahead of need: nobody waits for an answer on these.
+      for (const socket of silent) socket.destroy();
       http1.closeIdleConnections();
       const deadline = setTimeout(() => {
         for (const session of sessions) session.destroy();

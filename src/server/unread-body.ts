@@ -1,7 +1,7 @@
 import http2 from "node:http2";
 import type { RequestListener } from "./one-port.ts";
 
-/** How long a client may go on sending what nobody reads. */
+/** How long a client may go on sending over HTTP/1.1 what nobody reads. */
 const discardTimeoutMs = 5_000;
 
 /**
@@ -13,16 +13,23 @@ const discardTimeoutMs = 5_000;
  */
 export function allowEarlyAnswer(...[request, response]: Parameters<RequestListener>): void {
   request[Symbol.asyncIterator] = () => request.iterator({ destroyOnReturn: false });
+  const { stream } = response;
+  if (stream) {
+    // Node's response object sends trailers, be they empty, as the last frame of every answer.
+    stream.once("wantTrailers", () => {
+      if (request.complete) return;
+      // RFC 9113, section 8.1: how a server that has answered asks the client to send no more. Not at once, as
+      // the event comes from amid the writing of frames, and a reset would overtake those that are left.
+      setImmediate(() => stream.close(http2.constants.NGHTTP2_NO_ERROR));
+    });
+    return;
+  }
   response.once("finish", () => {
     if (request.complete) return;
     const { socket } = request;
-    const { stream } = response;
+    // The bytes are read, or closing would reset the connection under an answer that is still on its way.
     request.resume();
-    const timer = setTimeout(() => {
-      // RFC 9113, section 8.1: how a server that has answered asks the client to send no more.
-      if (stream) stream.close(http2.constants.NGHTTP2_NO_ERROR);
-      else socket.destroy();
-    }, discardTimeoutMs);
+    const timer = setTimeout(() => socket.destroy(), discardTimeoutMs);
     for (const event of ["end", "close"]) request.once(event, () => clearTimeout(timer));
   });
 }

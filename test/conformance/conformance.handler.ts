@@ -38,7 +38,9 @@ export function registerConformanceService(router: ConnectRouter): void {
 /** All but one: `unimplemented` is there to be missing. */
 const implementation: Omit<ServiceImpl<typeof ConformanceService>, "unimplemented"> = {
   async unary(request, context) {
-    return { payload: await answer(request.responseDefinition, [anyPack(UnaryRequestSchema, request)], context) };
+    return {
+      payload: await answer(request.responseDefinition, [anyPack(UnaryRequestSchema, request)], context),
+    };
   },
 
   async idempotentUnary(request, context) {

@@ -48,9 +48,7 @@ export function toConnectError(
   // The suite numbers its codes as the protocols do.
   const code = definition.code as number as Code;
   const echo =
-    requestInfo === undefined
-      ? []
-      : [{ desc: ConformancePayload_RequestInfoSchema, value: requestInfo }];
+    requestInfo === undefined ? [] : [{ desc: ConformancePayload_RequestInfoSchema, value: requestInfo }];
   const error = new ConnectError(definition.message ?? "", code, undefined, echo);
   // Details of any type, as bytes: they are passed on, not read.
   error.details.unshift(

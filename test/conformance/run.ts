@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { generateContract, installRunner, SuiteUnavailableError } from "./suite.ts";
@@ -10,6 +10,7 @@ import { generateContract, installRunner, SuiteUnavailableError } from "./suite.
 async function run(runnerArguments: readonly string[]): Promise<number> {
   const runner = installRunner();
   generateContract();
+  checkTypes();
   const server = [process.execPath, join(import.meta.dirname, "server.ts")];
   const configFile = join(import.meta.dirname, "config.yaml");
   const suite = spawn(
@@ -19,6 +20,12 @@ async function run(runnerArguments: readonly string[]): Promise<number> {
   );
   const [status] = (await once(suite, "exit")) as [number | null];
   return status ?? 1;
+}
+
+/** The check of the whole project leaves this folder out, since what it imports exists only from here on. */
+function checkTypes(): void {
+  const compiler = join(import.meta.dirname, "../../node_modules/typescript/bin/tsc");
+  execFileSync(process.execPath, [compiler, "--project", import.meta.dirname], { stdio: "inherit" });
 }
 
 try {

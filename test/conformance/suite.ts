@@ -49,7 +49,8 @@ export function generateContract(): void {
       },
     ],
   };
-  execFileSync(join(root, "node_modules/.bin/buf"), [
+  execFileSync(process.execPath, [
+    join(root, "node_modules/@bufbuild/buf/bin/buf"),
     "generate",
     moduleDir,
     "--template",
@@ -60,7 +61,7 @@ export function generateContract(): void {
 function go(args: readonly string[], variables: NodeJS.ProcessEnv = {}): string {
   try {
     return execFileSync("go", args, {
-      // Anywhere but in a Go module, whose versions would get a say.
+      // Not inside a Go module of ours, whose versions would get a say.
       cwd: root,
       env: { ...process.env, ...variables },
       encoding: "utf8",
