@@ -194,6 +194,17 @@ describe("the one port", () => {
     assert.match(Buffer.from(await web.arrayBuffer()).toString("latin1"), /grpc-status: ?4/);
   });
 
+  test("a timeout too long for a timer is no timeout at once", async () => {
+    for (const grpcTimeout of ["99999999H", "2147484S", "99999999m"]) {
+      const headers = { "content-type": "application/grpc", te: "trailers", "grpc-timeout": grpcTimeout };
+      const unknown = envelope(Buffer.from([0x1a, 6, ...Buffer.from("nobody")]));
+      const { trailers } = await requestHttp2(app.url, `${service}/GetUser`, headers, unknown);
+      assert.equal(trailers["grpc-status"], "5", grpcTimeout);
+    }
+    const connect = await json("/GetUser", { username: "nobody" }, { "connect-timeout-ms": "9999999999" });
+    assert.equal(connect.status, 404);
+  });
+
   test("a request without a host is answered, not left waiting", async () => {
     const socket = connectRaw(app.url);
     socket.write(

@@ -14,6 +14,7 @@ import type { HealthStatus } from "./health/health.status.ts";
 import { createEndingsInterceptor, shutdownError } from "./interceptors/endings.ts";
 import { createErrorInterceptor } from "./interceptors/errors.ts";
 import { createValidationInterceptor } from "./interceptors/validation.ts";
+import { shortenLongTimeouts } from "./long-timeout.ts";
 import { mountHandlers } from "./mount.ts";
 import { createOnePort, type OnePort, type RequestListener, type TlsMaterial } from "./one-port.ts";
 import { rejectMalformedTarget } from "./request-target.ts";
@@ -95,6 +96,7 @@ export async function openHost({ config, logger, routes, health }: HostDependenc
   routes(router);
   const handlers = router.handlers
     .map(refuseMalformedGet)
+    .map(shortenLongTimeouts)
     .map(acceptHalfDuplexOverHttp1)
     .map(acceptGrpcWebText);
   await mountHandlers(app, handlers, stallGuard, logger);
