@@ -5,7 +5,7 @@ import { openDatabase } from "../platform/database.ts";
 import type { Logger } from "../platform/logger.ts";
 import { migrate, requireCurrentSchema } from "../platform/migrator.ts";
 import type { Database, Schema, Transaction } from "../schema.ts";
-import { insertUsers, type Taken } from "../users/user.repository.ts";
+import { insertUsers } from "../users/user.repository.ts";
 import type { User } from "../users/user.ts";
 import type { Outcome, Registrar } from "./registrar.ts";
 
@@ -39,12 +39,22 @@ export async function openDatabaseRegistrar(config: Config, logger: Logger): Pro
 async function registerTogether(database: Database, users: readonly User[]): Promise<readonly Outcome[]> {
   const { result } = await writeWithEvents(database, async (transaction) => {
     const taken = await insertUsers(transaction, users);
-    const present = await findPresent(
-      transaction,
-      users.filter((user) => taken.has(user.id)),
-    );
+    const refused = users.filter((user) => taken.has(user.id));
+    const holders = await findEmailHolders(transaction, refused);
+    const places = new Map(users.map((user, place) => [user.id, place]));
     return {
-      result: users.map((user) => toOutcome(taken.get(user.id), present.has(user.id))),
+      result: users.map((user, place): Outcome => {
+        const what = taken.get(user.id);
+        if (what === undefined) {
+          return { kind: "added" };
+        }
+        const holder = holders.get(user.email);
+        // Who comes later in this very call may hold the email by now, and is not why this user was refused.
+        const isLater = holder !== undefined && (places.get(holder.id) ?? -1) > place;
+        return holder?.username === user.username && !isLater
+          ? { kind: "present" }
+          : { kind: "refused", reason: isLater ? "username taken" : `${what} taken` };
+      }),
       events: users
         .filter((user) => !taken.has(user.id))
         .map((user) => draftEvent("user_registered", user, user.createdAt)),
@@ -53,27 +63,19 @@ async function registerTogether(database: Database, users: readonly User[]): Pro
   return result;
 }
 
-/** Which of the users are there already, under ids of their own: by email and username both. */
-async function findPresent(transaction: Transaction, users: readonly User[]): Promise<Set<string>> {
+/** Who holds the emails of these users, by email. */
+async function findEmailHolders(
+  transaction: Transaction,
+  users: readonly User[],
+): Promise<Map<string, { id: string; username: string }>> {
   if (users.length === 0) {
-    return new Set();
+    return new Map();
   }
+  const emails = users.map((user) => user.email);
   const holders = await transaction
     .selectFrom("users")
-    .select(["email", "username"])
-    .where(
-      "email",
-      "in",
-      users.map((user) => user.email),
-    )
+    .select(["id", "email", "username"])
+    .where("email", "in", emails)
     .execute();
-  const usernames = new Map(holders.map((holder) => [holder.email, holder.username]));
-  return new Set(users.filter((user) => usernames.get(user.email) === user.username).map((user) => user.id));
-}
-
-function toOutcome(taken: Taken | undefined, isPresent: boolean): Outcome {
-  if (taken === undefined) {
-    return { kind: "added" };
-  }
-  return isPresent ? { kind: "present" } : { kind: "refused", reason: `${taken} taken` };
+  return new Map(holders.map((holder) => [holder.email, holder]));
 }

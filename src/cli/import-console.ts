@@ -22,8 +22,6 @@ export function openImportConsole(
   file: ImportFile,
   progress: ImportProgress,
 ): ImportConsole {
-  // Reports that nobody reads any more must not end the import: its exit status tells enough.
-  stream.on("error", () => {});
   if (stream.isTTY !== true || file.totalBytes === 0) {
     return { say: (text) => void stream.write(`${text}\n`), close: () => {} };
   }

@@ -1,5 +1,5 @@
-import type { ReadStream } from "node:fs";
 import { open } from "node:fs/promises";
+import { addAbortSignal, type Readable } from "node:stream";
 import { createLineQueue, splitLines } from "./csv-lines.ts";
 import { readCsvRecords } from "./csv-records.ts";
 import { CommandError } from "./failure.ts";
@@ -15,12 +15,14 @@ export interface ImportFile {
 }
 
 /**
- * Opens a file and reads its header. It is read as its rows are, never as a whole.
+ * Opens a file, or standard input where the path is `-`, and reads its header. It is read as its rows are, never
+ * as a whole.
  *
+ * @param signal when it aborts, reading fails: a pipe may have nothing to give for a long time
  * @throws CommandError where it cannot be read, is a folder or has no such header
  */
-export async function openImportFile(path: string): Promise<ImportFile> {
-  const { stream, totalBytes } = await openStream(path).catch((error: Error) => {
+export async function openImportFile(path: string, signal: AbortSignal): Promise<ImportFile> {
+  const { stream, totalBytes } = await openInput(path, signal).catch((error: Error) => {
     throw new CommandError(`cannot read ${path}: ${error.message}`, { cause: error });
   });
   try {
@@ -36,7 +38,16 @@ export async function openImportFile(path: string): Promise<ImportFile> {
   }
 }
 
-async function openStream(path: string): Promise<{ stream: ReadStream; totalBytes: number }> {
+interface Input {
+  readonly stream: Readable & { readonly bytesRead: number };
+  readonly totalBytes: number;
+}
+
+async function openInput(path: string, signal: AbortSignal): Promise<Input> {
+  if (path === "-") {
+    const { stdin } = process;
+    return { stream: addAbortSignal(signal, stdin.setEncoding("utf8")), totalBytes: 0 };
+  }
   const handle = await open(path);
   const status = await handle.stat();
   if (status.isDirectory()) {
@@ -44,7 +55,7 @@ async function openStream(path: string): Promise<{ stream: ReadStream; totalByte
     throw new Error("it is a folder");
   }
   return {
-    stream: handle.createReadStream({ encoding: "utf8" }),
+    stream: handle.createReadStream({ encoding: "utf8", signal }),
     totalBytes: status.isFile() ? status.size : 0,
   };
 }

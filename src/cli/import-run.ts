@@ -19,7 +19,7 @@ export interface ImportRun {
   readonly progress: ImportProgress;
   /** Told about each refused row, in the order of the file. */
   readonly onRefused: (row: ImportRow, reason: string) => void;
-  /** When it aborts, the import ends after the batch at hand. */
+  /** When it aborts, the import ends: after the batch at hand where one is being registered. */
   readonly stop: AbortSignal;
 }
 
@@ -33,27 +33,37 @@ const batchSize = 500;
  * @throws what the file or the registrar fails with; `progress` then says how far it came
  */
 export async function runImport(run: ImportRun): Promise<boolean> {
-  while (!run.stop.aborted) {
-    const batch = await readBatch(run.rows);
+  for (;;) {
+    const batch = await readBatch(run);
+    if (batch === undefined) {
+      return false;
+    }
     await registerBatch(run, batch);
     if (batch.length < batchSize) {
       return true;
     }
   }
-  return false;
 }
 
-/** Fewer than a whole batch only at the end of the file. */
-async function readBatch(rows: AsyncIterator<ImportRow>): Promise<ImportRow[]> {
+/** Fewer than a whole batch only at the end of the file; undefined when the import is stopped. */
+async function readBatch({ rows, stop }: ImportRun): Promise<ImportRow[] | undefined> {
   const batch: ImportRow[] = [];
-  while (batch.length < batchSize) {
-    const next = await rows.next();
-    if (next.done === true) {
-      break;
+  try {
+    while (!stop.aborted) {
+      const next = await rows.next();
+      if (next.done === true) {
+        return batch;
+      }
+      if (batch.push(next.value) === batchSize) {
+        return batch;
+      }
     }
-    batch.push(next.value);
+  } catch (error) {
+    if (!stop.aborted) {
+      throw error;
+    }
   }
-  return batch;
+  return undefined;
 }
 
 async function registerBatch(run: ImportRun, batch: readonly ImportRow[]): Promise<void> {

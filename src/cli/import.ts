@@ -33,7 +33,7 @@ Example:
 export function importCommand(variables: NodeJS.ProcessEnv): Command {
   const command = new Command("import")
     .description("register the users of a CSV file with the columns email and username")
-    .argument("<file.csv>", "the file, in UTF-8");
+    .argument("<file.csv>", "the file, in UTF-8; - means standard input");
   return addServerOptions(command, "register through the server at this URL, not in the database")
     .addHelpText("after", help)
     .action((file: string, options: ServerOptions) =>
@@ -43,7 +43,7 @@ export function importCommand(variables: NodeJS.ProcessEnv): Command {
 
 async function importFile(path: string, options: ServerOptions, config: Config): Promise<void> {
   const stop = listenForStop();
-  const file = await openImportFile(path);
+  const file = await openImportFile(path, stop.signal);
   try {
     const registrar = await openRegistrar(options, config);
     try {
@@ -58,6 +58,8 @@ async function importFile(path: string, options: ServerOptions, config: Config):
 
 async function importRows(file: ImportFile, registrar: Registrar, stop: StopRequest): Promise<void> {
   const progress: ImportProgress = { added: 0, present: 0, refused: 0, doneLine: 0 };
+  // What is said need not be read: a closed pipe must not end the import, whose exit status tells enough.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const screen = openImportConsole(process.stderr, file, progress);
   let isComplete = false;
   try {

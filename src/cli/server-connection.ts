@@ -104,5 +104,5 @@ export function describeCallFailure(url: string, failure: unknown): string {
       : `the connection to ${url} failed: ${detail}`;
   }
   const earliest = error.findDetails(ErrorInfoSchema)[0]?.metadata["earliest_cursor"];
-  return `${url} refuses the call: ${error.message}${earliest === undefined ? "" : `; earliest_cursor is ${earliest}`}`;
+  return `the call to ${url} failed: ${error.message}${earliest === undefined ? "" : `; earliest_cursor is ${earliest}`}`;
 }

@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { Client } from "pg";
@@ -18,6 +19,9 @@ const debounceMs = 5;
 
 const reconnectDelayMs = 1_000;
 
+/** A server that takes connections and then says nothing would be waited for for ever. */
+const connectTimeoutMs = 5_000;
+
 /**
  * Opens a listening connection and keeps it open. Notifications are hints: while the connection is away (or
  * never comes, behind a pooler that has no LISTEN), the tailer's poll finds the events a little later.
@@ -37,9 +41,16 @@ export function openEventNotifier(
 
   async function listen(): Promise<void> {
     while (!closing.signal.aborted) {
-      const client = new Client({ connectionString: url, application_name: "user-bridge listener" });
+      // A socket of our own, because it can be destroyed; client.end() waits for the server's consent.
+      const socket = new Socket();
+      const client = new Client({
+        connectionString: url,
+        application_name: "user-bridge listener",
+        connectionTimeoutMillis: connectTimeoutMs,
+        stream: () => socket,
+      });
       const lost = Promise.withResolvers<void>();
-      const stop = () => lost.resolve();
+      const stop = () => socket.destroy();
       closing.signal.addEventListener("abort", stop);
       client.on("error", () => lost.resolve());
       client.on("end", () => lost.resolve());
@@ -50,10 +61,12 @@ export function openEventNotifier(
         heard();
         await lost.promise;
       } catch (error) {
-        logger.warn({ err: error }, "cannot listen for notifications; polling goes on");
+        if (!closing.signal.aborted) {
+          logger.warn({ err: error }, "cannot listen for notifications; polling goes on");
+        }
       } finally {
         closing.signal.removeEventListener("abort", stop);
-        await client.end().catch(() => {});
+        socket.destroy();
       }
       await delay(reconnectDelayMs, undefined, { signal: closing.signal }).catch(() => {});
     }

@@ -14,12 +14,14 @@ function intervalMs(retentionMs: number): number {
 /**
  * Removes all events older than the retention, in batches that each lock the log only briefly.
  *
+ * @param signal when it aborts, the batch at hand is the last
  * @returns how many were removed
  */
 export async function removeExpiredEvents(
   database: Database,
   retentionMs: number,
   now: Date,
+  signal?: AbortSignal,
 ): Promise<number> {
   const cutoff = new Date(now.getTime() - retentionMs);
   for (let total = 0; ; ) {
@@ -27,7 +29,7 @@ export async function removeExpiredEvents(
       removeEventsBefore(transaction, cutoff, batchSize),
     );
     total += removed;
-    if (removed < batchSize) {
+    if (removed < batchSize || signal?.aborted) {
       return total;
     }
   }
@@ -48,7 +50,7 @@ export function startEventRetention(
   async function run(): Promise<void> {
     while (!closing.signal.aborted) {
       try {
-        const removed = await removeExpiredEvents(database, retentionMs, new Date());
+        const removed = await removeExpiredEvents(database, retentionMs, new Date(), closing.signal);
         logger.debug({ removed }, "expired events removed");
       } catch (error) {
         logger.warn({ err: error }, "expired events could not be removed");

@@ -4,8 +4,8 @@ import type { LoggedEvent } from "./event.ts";
 export interface EventRing {
   /** Revision of the newest event in it (or of the place it began at, while it is empty). */
   readonly head: bigint;
-  /** Events behind a revision, oldest first; undefined where some of them are no longer in the ring. */
-  findAfter(revision: bigint): readonly LoggedEvent[] | undefined;
+  /** The first events behind a revision, oldest first; undefined where some are no longer in the ring. */
+  findAfter(revision: bigint, limit: number): readonly LoggedEvent[] | undefined;
   /** Adds the events that follow the head, dropping the oldest beyond the capacity. */
   append(events: readonly LoggedEvent[]): void;
 }
@@ -22,8 +22,9 @@ export function createEventRing(begin: bigint, capacity: number): EventRing {
     get head() {
       return before + BigInt(events.length);
     },
-    findAfter(revision) {
-      return revision < before ? undefined : events.slice(Number(revision - before));
+    findAfter(revision, limit) {
+      const index = Number(revision - before);
+      return index < 0 ? undefined : events.slice(index, index + limit);
     },
     append(added) {
       for (const event of added) {

@@ -58,15 +58,15 @@ export async function* streamEvents(
       progress.restart();
       yield { kind: "progress", revision: position, databaseId };
     }
-    const recent = tailer.ring.findAfter(position);
-    if (recent !== undefined && recent.length === 0) {
+    const recent = tailer.ring.findAfter(position, pageSize);
+    if (recent?.length === 0) {
       await tailer.grown.next({ timeoutMs: progress.remainingMs(), signal });
       continue;
     }
     const page =
       recent === undefined
         ? await readEventsAfter(database, position, request.filter, pageSize, signal)
-        : { ...tailer.state, events: recent, upTo: tailer.ring.head };
+        : { ...tailer.state, events: recent, upTo: position + BigInt(recent.length) };
     // State and events are of one snapshot: had retention passed us by, the page would have a gap.
     assertInside(position, databaseId, page);
     for (const event of page.events) {

@@ -26,7 +26,7 @@ export interface EventTailer {
    * @throws DatabaseUnavailableError
    */
   catchUp(): Promise<void>;
-  /** Stops reading. Pending {@link catchUp} calls fail. */
+  /** Stops reading. Pending and later {@link catchUp} calls fail. */
   close(): Promise<void>;
 }
 
@@ -60,17 +60,23 @@ export async function openEventTailer(
   let callers: PromiseWithResolvers<void>[] = [];
   let wanted = false;
   let healthy = true;
+  let abortRead = (): void => {};
 
   // Nobody wants what happened before the process began: start at the head, wherever it is.
   let state = toState(await read(0n, 0));
   let ring = createEventRing(state.head, ringCapacity);
 
   async function read(after: bigint, limit: number) {
-    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(readTimeoutMs)]);
+    // A timer that is cleared: AbortSignal.timeout would keep every read of the last seconds in memory.
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), readTimeoutMs);
+    abortRead = () => late.abort();
     try {
-      return await readEventsAfter(database, after, everyEvent, limit, signal);
+      return await readEventsAfter(database, after, everyEvent, limit, late.signal);
     } catch (error) {
-      throw signal.aborted ? unavailable(error) : translateDatabaseError(error);
+      throw late.signal.aborted ? unavailable(error) : translateDatabaseError(error);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -84,11 +90,14 @@ export async function openEventTailer(
           "the log was replaced; beginning anew",
         );
         ring = createEventRing(page.head, ringCapacity);
+        state = toState(page);
+        grown.wakeAll();
       } else {
         ring.append(page.events);
+        state = toState(page);
+        // Not otherwise: each look, also one for a new stream, would cost as much as there are subscribers.
+        if (page.events.length > 0) grown.wakeAll();
       }
-      state = toState(page);
-      grown.wakeAll();
       if (ring.head >= page.head) {
         return;
       }
@@ -156,6 +165,9 @@ export async function openEventTailer(
     wake,
     onHealthChange: (listener) => void healthListeners.push(listener),
     catchUp() {
+      if (closing.signal.aborted) {
+        return Promise.reject(unavailable(closing.signal.reason));
+      }
       const caller = Promise.withResolvers<void>();
       callers.push(caller);
       wake();
@@ -163,6 +175,7 @@ export async function openEventTailer(
     },
     async close() {
       closing.abort();
+      abortRead();
       await running;
     },
   };

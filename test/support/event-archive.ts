@@ -8,7 +8,8 @@ export type WholeLog = readonly PlainEvent[];
 
 /**
  * Lets the database itself copy each event into a table that retention does not know, so that a test can
- * compare what was streamed with what was once there. A copy is part of the writing transaction.
+ * compare what was streamed with what was once there. A copy is part of the writing transaction; truncating
+ * the log empties the archive.
  */
 export async function archiveEvents(database: Database): Promise<void> {
   await sql`create table archived_events (like user_events)`.execute(database);
@@ -21,6 +22,15 @@ export async function archiveEvents(database: Database): Promise<void> {
   await sql`
     create trigger archive_event after insert on user_events
     for each row execute function archive_event()`.execute(database);
+  await sql`
+    create function empty_archive() returns trigger language plpgsql as $$
+    begin
+      truncate archived_events;
+      return null;
+    end $$`.execute(database);
+  await sql`
+    create trigger empty_archive after truncate on user_events
+    for each statement execute function empty_archive()`.execute(database);
 }
 
 /** Revision of the newest event, and of the newest that retention removed. */
