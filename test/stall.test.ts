@@ -46,11 +46,11 @@ describe("a reader that takes no bytes for STREAM_STALL_TIMEOUT", () => {
     const reading = request();
     reading.end(envelope('{"start":"EARLIEST"}'));
     let received = 0;
-    const all = new Promise<void>((resolve) => {
-      reading.on("data", (bytes: Buffer) => {
-        received += bytes.length;
-        if (received > 12_000_000) resolve();
-      });
+    let wanted = Number.POSITIVE_INFINITY;
+    const { promise: readOn, resolve: hasReadOn } = Promise.withResolvers<void>();
+    reading.on("data", (bytes: Buffer) => {
+      received += bytes.length;
+      if (received > wanted) hasReadOn();
     });
     const stalled = request();
     stalled.on("error", () => {});
@@ -84,7 +84,13 @@ describe("a reader that takes no bytes for STREAM_STALL_TIMEOUT", () => {
     );
     socket.destroy();
     await closed;
-    await withDeadline("the reader that reads", all);
+    wanted = received;
+    await fetch(`${app.url}/users.v1.UserService/RegisterUser`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: '{"email":"late@example.com","username":"late"}',
+    });
+    await withDeadline("the reader that reads", readOn);
     assert.equal(reading.rstCode, 0);
     reading.destroy();
   });

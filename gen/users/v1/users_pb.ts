@@ -525,7 +525,8 @@ export const UserEventsRequest_StartSchema: GenEnum<UserEventsRequest_Start> = /
  * An event, or a progress message.
  *
  * A progress message has the type `progress`, no id and no payload. Its cursor
- * says that every matching event up to there has been delivered.
+ * says that every matching event up to there has been delivered; it does not
+ * say that the log ends there, since a stream that catches up sends them, too.
  *
  * @generated from message users.v1.UserEvent
  */
