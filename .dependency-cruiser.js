@@ -1,6 +1,6 @@
 const slices = "^src/(?:users|events)/";
 
-/** The layers of docs/architecture: who may import whom. */
+/** The layers: who may import whom (docs/adding-an-rpc.md). */
 export default {
   forbidden: [
     {

@@ -28,9 +28,12 @@ const texts = fc.oneof(
 );
 
 const kinds = [
-  { name: "a cursor", tokens: cursors, others: pageTokens, decode: decodeCursor, length: 39 },
-  { name: "a page token", tokens: pageTokens, others: cursors, decode: decodePageToken, length: 28 },
+  { name: "a cursor", kind: 1, tokens: cursors, others: pageTokens, decode: decodeCursor, length: 39 },
+  { name: "a page token", kind: 2, tokens: pageTokens, others: cursors, decode: decodePageToken, length: 28 },
 ];
+
+/** What is between a token's kind and its checksum. */
+const payloadOf = (token: string): Buffer => Buffer.from(token, "base64url").subarray(1, -4);
 
 describe("a cursor", () => {
   test("is read back as it was written, up to the last revision that there can be", () => {
@@ -82,7 +85,7 @@ describe("a page token", () => {
   });
 });
 
-for (const { name, tokens, others, decode, length } of kinds) {
+for (const { name, kind, tokens, others, decode, length } of kinds) {
   describe(`${name} is no longer one`, () => {
     const refuses = (altered: fc.Arbitrary<string>) =>
       fc.assert(
@@ -123,8 +126,23 @@ for (const { name, tokens, others, decode, length } of kinds) {
 
     test("where it is a token of the other kind, or of none that there is", () => {
       refuses(others);
-      const unknown = fc.tuple(fc.integer({ min: 3, max: 255 }), fc.uint8Array({ maxLength: 40 }));
-      refuses(unknown.map(([kind, payload]) => encodeOpaqueToken(kind, payload)));
+      const otherKinds = fc.integer({ min: 0, max: 255 }).filter((other) => other !== kind);
+      refuses(
+        fc.tuple(otherKinds, tokens).map(([other, token]) => encodeOpaqueToken(other, payloadOf(token))),
+      );
+    });
+
+    test("with more or less in it, also where the checksum is right", () => {
+      const bytes = fc.uint8Array({ minLength: 1, maxLength: 20 });
+      const longer = fc
+        .tuple(tokens, bytes)
+        .map(([token, added]) => encodeOpaqueToken(kind, Buffer.concat([payloadOf(token), added])));
+      const shorter = fc
+        .tuple(tokens, fc.nat())
+        .map(([token, kept]) => [payloadOf(token), kept] as const)
+        .map(([payload, kept]) => encodeOpaqueToken(kind, payload.subarray(0, kept % payload.length)));
+      refuses(longer);
+      refuses(shorter);
     });
 
     test("where it is any other text", () => {

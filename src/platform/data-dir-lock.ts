@@ -2,7 +2,7 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { access, constants, mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 
 /** Another live process uses the data directory. */
 export class DataDirLockedError extends Error {
@@ -67,7 +67,7 @@ export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
   // SQLite says no more than that it cannot open its file; this names the folder and the reason.
   await access(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
   const recordPath = join(dataDir, "lock");
-  const file = lockFile(join(dataDir, "lock.sqlite"));
+  const file = await lockFile(join(dataDir, "lock.sqlite"));
   if (file === undefined) {
     throw new DataDirLockedError(dataDir, readRecord(recordPath));
   }
@@ -99,7 +99,9 @@ export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
 }
 
 /** Locks a file for as long as it stays open; undefined where it is locked already. */
-function lockFile(path: string): DatabaseSync | undefined {
+async function lockFile(path: string): Promise<DatabaseSync | undefined> {
+  // Not loaded where the database is PostgreSQL: Node 22 warns at the sight of it.
+  const { DatabaseSync } = await import("node:sqlite");
   const file = new DatabaseSync(path, { timeout: contentionTimeoutMs });
   try {
     // A transaction that never ends and writes nothing: the file stays empty and needs no journal beside it.
