@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { describe, type TestContext, test } from "node:test";
+import { Code, UserService } from "../../src/client/exports.ts";
+import { createUserBridgeClient, type UserBridgeClient } from "../../src/client/user-bridge-client.ts";
+import { cleanUpAfter } from "../support/clean-up.ts";
+import { expectError } from "../support/expect-error.ts";
+import { type Outcome, startScriptedServer } from "./scripted-server.ts";
+
+async function script(t: TestContext, decide: (method: string, earlierCalls: number) => Outcome) {
+  const server = await startScriptedServer(decide);
+  cleanUpAfter(t, server.close);
+  return server;
+}
+
+/** A call of each unary method, by its name. */
+const unaryCalls = (client: UserBridgeClient): Readonly<Record<string, () => Promise<unknown>>> => ({
+  RegisterUser: () => client.registerUser({}),
+  GetUser: () => client.getUser({}),
+  BatchGetUsers: () => client.batchGetUsers({}),
+  ListUsers: () => client.listUsers({}),
+  UpdateUser: () => client.updateUser({}),
+  ActivateUser: () => client.activateUser({}),
+  DeactivateUser: () => client.deactivateUser({}),
+  DeleteUser: () => client.deleteUser({}),
+});
+
+const reads = ["GetUser", "BatchGetUsers", "ListUsers"];
+
+describe("a client's calls", () => {
+  test("are repeated exactly where the contract says that they have no side effects", async (t) => {
+    const server = await script(t, (_, earlierCalls) => (earlierCalls < 2 ? "unavailable" : "empty"));
+    const client = createUserBridgeClient({ baseUrl: server.url, retry: { firstMs: 1, longestMs: 2 } });
+    const calls = unaryCalls(client);
+    const unary = UserService.methods.filter((method) => method.methodKind === "unary");
+    assert.deepEqual(Object.keys(calls).sort(), unary.map((method) => method.name).sort());
+    for (const [method, call] of Object.entries(calls)) {
+      if (reads.includes(method)) await call();
+      else await expectError(call(), { code: Code.Unavailable });
+      const attempts = server.calls.filter((made) => made.method === method).length;
+      assert.equal(attempts, reads.includes(method) ? 3 : 1, method);
+    }
+  });
+
+  test("may take 5 s unless told otherwise, all attempts together, and a stream has no end", async (t) => {
+    const server = await script(t, (_, earlierCalls) => (earlierCalls === 0 ? "unavailable" : "empty"));
+    const client = createUserBridgeClient({ baseUrl: server.url, retry: { firstMs: 100, longestMs: 100 } });
+    for (const call of Object.values(unaryCalls(client))) await call().catch(() => {});
+    for (const { method, headers } of server.calls) {
+      const timeoutMs = Number(headers["connect-timeout-ms"]);
+      assert.ok(timeoutMs > 3_000 && timeoutMs <= 5_000, `${method}: ${timeoutMs}`);
+    }
+    const timeouts = server.calls.filter(({ method }) => method === "GetUser");
+    assert.ok(Number(timeouts[1]?.headers["connect-timeout-ms"]) < 5_000);
+    await client.getUser({}, { timeoutMs: 700 });
+    assert.ok(Number(server.calls.at(-1)?.headers["connect-timeout-ms"]) <= 700);
+    await client.getUser({}, { timeoutMs: 0 });
+    assert.equal(server.calls.at(-1)?.headers["connect-timeout-ms"], undefined);
+    await assert.rejects(client.streamUserEvents({})[Symbol.asyncIterator]().next());
+    assert.equal(server.calls.at(-1)?.method, "StreamUserEvents");
+    assert.equal(server.calls.at(-1)?.headers["connect-timeout-ms"], undefined);
+  });
+
+  test("end at their deadline, also where nobody answers or all attempts fail", async (t) => {
+    const silent = await script(t, () => "silence");
+    const hanging = createUserBridgeClient({ baseUrl: silent.url, timeoutMs: 100 });
+    for (const call of Object.values(unaryCalls(hanging))) {
+      await expectError(call(), { code: Code.DeadlineExceeded });
+    }
+    const down = await script(t, () => "unavailable");
+    const options = { baseUrl: down.url, timeoutMs: 300 };
+    const patient = createUserBridgeClient({ ...options, retry: { firstMs: 5, longestMs: 50 } });
+    await expectError(patient.getUser({}), { code: Code.Unavailable });
+    assert.ok(down.calls.length > 2);
+    const before = down.calls.length;
+    await expectError(createUserBridgeClient({ ...options, retry: false }).getUser({}), {
+      code: Code.Unavailable,
+    });
+    assert.equal(down.calls.length, before + 1);
+  });
+
+  test("can be left while they wait to be repeated, as CANCELED", async (t) => {
+    const leaving = new AbortController();
+    const down = await script(t, () => {
+      // The answer is read before the next tick of the timers.
+      setTimeout(() => leaving.abort(), 0);
+      return "unavailable";
+    });
+    const client = createUserBridgeClient({
+      baseUrl: down.url,
+      timeoutMs: 0,
+      retry: { firstMs: 3_600_000, longestMs: 3_600_000 },
+    });
+    await expectError(client.getUser({}, { signal: leaving.signal }), { code: Code.Canceled });
+  });
+});

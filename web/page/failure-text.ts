@@ -1,0 +1,16 @@
+import { Code, ConnectError, findErrorReason } from "user-bridge/client";
+
+const textsByReason = new Map([
+  ["EMAIL_TAKEN", "Somebody has this email already."],
+  ["USERNAME_TAKEN", "Somebody has this username already."],
+  ["USER_NOT_FOUND", "There is no such user."],
+]);
+
+/** Says for people why a call failed. */
+export function describeFailure(failure: unknown): string {
+  const error = ConnectError.from(failure);
+  if (error.code === Code.Unavailable) {
+    return `No answer (${error.rawMessage}). Does the server run, and may pages of ${location.origin} call it?`;
+  }
+  return textsByReason.get(findErrorReason(error)?.reason ?? "") ?? error.rawMessage;
+}
