@@ -6,7 +6,9 @@ import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 
-const main = new URL("../src/main.ts", import.meta.url);
+const source = new URL("../src/main.ts", import.meta.url);
+// The published package has no sources: Node runs no TypeScript under node_modules.
+const main = existsSync(source) ? source : new URL("../dist/src/main.js", import.meta.url);
 const bundledNode = fileURLToPath(new URL("../node_modules/node/bin/node", import.meta.url));
 
 if (process.features.typescript) {

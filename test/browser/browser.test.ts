@@ -139,13 +139,13 @@ describe("a page in Chromium, from another origin", { skip: skipWithoutChromium 
     const revisions = Array.from({ length: Number(revision) }, (_, index) => index + 1);
     assert.deepEqual(await page.evaluate("seen.revisions"), revisions);
 
-    await bridge.stop("SIGTERM");
-    await page.waitForFunction("seen.ending !== ''");
-    assert.equal(await page.evaluate("seen.ending"), String(Code.Unavailable));
-    await bridge.start();
+    await page.evaluate("seen.leave()");
     await registerElsewhere(2);
     await page.evaluate(`resumed = page.follow(${server}, seen.cursors.at(-1))`);
     await page.waitForFunction("resumed.revisions.length >= 2");
     assert.deepEqual(await page.evaluate("resumed.revisions"), [Number(revision) - 1, Number(revision)]);
+    assert.deepEqual(await page.evaluate("seen.revisions"), revisions);
+    await page.evaluate(`refused = page.follow(${server}, "made up")`);
+    await page.waitForFunction(`refused.ending === "${Code.InvalidArgument}"`);
   });
 });

@@ -33,11 +33,12 @@ const register = describe(UserService.method.registerUser);
 const get = describe(UserService.method.getUser);
 const stream = describe(UserService.method.streamUserEvents);
 
-/** Revisions in the order of their arrival, and what ended the stream. */
+/** Revisions in the order of their arrival, and the code of the error that ended the stream. */
 interface Seen {
   readonly revisions: number[];
   readonly cursors: string[];
   ending: string;
+  leave(): void;
 }
 
 /** What the test calls. */
@@ -66,18 +67,15 @@ const page = {
   },
 
   follow(server: string, afterCursor: string): Seen {
-    const seen: Seen = { revisions: [], cursors: [], ending: "" };
     const request = create(UserEventsRequestSchema, { afterCursor, start: Start.EARLIEST });
     const call = client.serverStreaming(`${server}${stream.getName()}`, request, {}, stream);
+    const seen: Seen = { revisions: [], cursors: [], ending: "", leave: () => call.cancel() };
     call.on("data", (event: UserEvent) => {
       seen.revisions.push(Number(event.revision));
       seen.cursors.push(event.cursor);
     });
     call.on("error", (error) => {
       seen.ending = `${error.code}`;
-    });
-    call.on("end", () => {
-      seen.ending ||= "end";
     });
     return seen;
   },

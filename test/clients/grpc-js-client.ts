@@ -40,12 +40,11 @@ export interface UsersStub extends Client {
 const root = join(import.meta.dirname, "../..");
 
 /**
- * Loads the contracts as the documentation of grpc-js does, from the folders that protoc is given, but for the
- * validation rules, which proto-loader's parser cannot read.
+ * Loads the contracts as the documentation of grpc-js does, from the folders that protoc is given.
  */
 function load(...files: string[]): PackageDefinition {
   return loadSync(files, {
-    includeDirs: [join(import.meta.dirname, "proto"), join(root, "proto"), join(root, "third_party/proto")],
+    includeDirs: [join(root, "proto"), join(root, "third_party/proto")],
     longs: String,
     enums: String,
     defaults: true,
