@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
+import { ConnectError } from "@connectrpc/connect";
 import { Code, UserService } from "../../src/client/exports.ts";
 import { createUserBridgeClient, type UserBridgeClient } from "../../src/client/user-bridge-client.ts";
 import { cleanUpAfter } from "../support/clean-up.ts";
@@ -67,15 +68,27 @@ describe("a client's calls", () => {
       await expectError(call(), { code: Code.DeadlineExceeded });
     }
     const down = await script(t, () => "unavailable");
-    const options = { baseUrl: down.url, timeoutMs: 300 };
-    const patient = createUserBridgeClient({ ...options, retry: { firstMs: 5, longestMs: 50 } });
-    await expectError(patient.getUser({}), { code: Code.Unavailable });
-    assert.ok(down.calls.length > 2);
-    const before = down.calls.length;
-    await expectError(createUserBridgeClient({ ...options, retry: false }).getUser({}), {
-      code: Code.Unavailable,
+    const retrying = createUserBridgeClient({
+      baseUrl: down.url,
+      timeoutMs: 1_500,
+      retry: { firstMs: 5, longestMs: 50 },
     });
-    assert.equal(down.calls.length, before + 1);
+    const ending = await retrying.getUser({}).catch((error: unknown) => error);
+    // The deadline falls into a wait, where what the server said is told, or into an attempt.
+    assert.ok(ending instanceof ConnectError, String(ending));
+    assert.ok([Code.Unavailable, Code.DeadlineExceeded].includes(ending.code), ending.message);
+    assert.ok(down.calls.length > 1);
+  });
+
+  test("tell what the server said, at once, where no time is left to wait for another attempt", async (t) => {
+    const down = await script(t, () => "unavailable");
+    const endless = { firstMs: Number.MAX_SAFE_INTEGER, longestMs: Number.MAX_SAFE_INTEGER };
+    for (const retry of [false, endless] as const) {
+      const client = createUserBridgeClient({ baseUrl: down.url, timeoutMs: 60_000, retry });
+      const before = down.calls.length;
+      await expectError(client.getUser({}), { code: Code.Unavailable });
+      assert.equal(down.calls.length, before + 1);
+    }
   });
 
   test("can be left while they wait to be repeated, as CANCELED", async (t) => {
