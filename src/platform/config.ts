@@ -16,6 +16,8 @@ export interface Config {
   readonly corsOrigins?: readonly string[];
   readonly auth: "off" | "on";
   readonly reflection: boolean;
+  /** Whether the fast lane answers what it can; off: connect-es answers everything. */
+  readonly lane: "on" | "off";
   readonly database: DatabaseConfig;
   readonly migrate: "on" | "off";
   /** How long events are kept; undefined means for ever. */
@@ -125,6 +127,7 @@ const environment = z.object({
   CORS_ORIGINS: corsOrigins.optional(),
   AUTH: authChoice.optional(),
   REFLECTION: choice("off", "on").optional(),
+  LANE: choice("on", "off").prefault("on"),
   DATABASE_URL: postgresUrl.optional(),
   DATABASE_POOL_SIZE: integer(1, 1_000).prefault("10"),
   DATA_DIR: path.prefault(".data"),
@@ -226,6 +229,7 @@ function toConfig(values: z.output<typeof environment>): Config {
     ...(values.CORS_ORIGINS !== undefined && { corsOrigins: values.CORS_ORIGINS }),
     auth,
     reflection: values.REFLECTION === undefined ? auth === "off" : values.REFLECTION === "on",
+    lane: values.LANE,
     database:
       values.DATABASE_URL === undefined
         ? { kind: "embedded", dataDir: values.DATA_DIR }

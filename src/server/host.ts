@@ -4,10 +4,11 @@ import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
 import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 import fastifyCors from "@fastify/cors";
 import { type FastifyInstance, type FastifyServerFactory, fastify, LogController } from "fastify";
+import { createLane } from "../lane/lane.ts";
 import type { Config } from "../platform/config.ts";
 import type { Logger } from "../platform/logger.ts";
 import { refuseMalformedGet } from "./connect-get.ts";
-import { createCorsOptions } from "./cors.ts";
+import { createCorsFields, createCorsOptions } from "./cors.ts";
 import { acceptGrpcWebText } from "./grpc-web-text.ts";
 import { acceptHalfDuplexOverHttp1 } from "./half-duplex.ts";
 import type { HealthStatus } from "./health/health.status.ts";
@@ -37,6 +38,7 @@ export type HostConfig = Pick<
   | "listen"
   | "tls"
   | "corsOrigins"
+  | "lane"
   | "maxMessageBytes"
   | "maxStreamsPerConnection"
   | "streamStallTimeoutMs"
@@ -57,17 +59,38 @@ export async function openHost({ config, logger, routes, health }: HostDependenc
   const shutdown = new AbortController();
   const stallGuard = createStallGuard(config.streamStallTimeoutMs);
   const tls = await readTlsMaterial(config);
+  const errors = createErrorInterceptor(logger);
+  const validation = createValidationInterceptor();
+  const messages = {
+    acceptCompression: [compressionGzip, compressionBrotli],
+    readMaxBytes: config.maxMessageBytes,
+    writeMaxBytes: config.maxMessageBytes,
+  };
+  const lane =
+    config.lane === "off"
+      ? undefined
+      : createLane({
+          routes,
+          // It ends calls by itself, at their deadline and when nobody waits for them any more.
+          interceptors: [errors, validation],
+          ...messages,
+          shutdownSignal: shutdown.signal,
+          stallTimeoutMs: config.streamStallTimeoutMs,
+          commonFields: createCorsFields(config.corsOrigins),
+        });
   let port: OnePort | undefined;
 
   const serverFactory: FastifyServerFactory = (handle) => {
     port = createOnePort(
       (request, response) => {
+        // Over HTTP/2 the lane has seen the request already.
+        if (!("stream" in request) && lane?.takeRequest(request, response) === true) return;
         allowEarlyAnswer(request, response);
         if (!rejectMalformedTarget(request, response)) {
           (handle as unknown as RequestListener)(request, response);
         }
       },
-      { tls, maxStreamsPerConnection: config.maxStreamsPerConnection },
+      { tls, maxStreamsPerConnection: config.maxStreamsPerConnection, takeStream: lane?.takeStream },
     );
     return port.server as ReturnType<FastifyServerFactory>;
   };
@@ -83,15 +106,9 @@ export async function openHost({ config, logger, routes, health }: HostDependenc
   const router = createConnectRouter({
     // From the outside in: whatever fails is translated; then a call ends when nobody waits for it; what
     // reaches a handler has passed its rules.
-    interceptors: [
-      createErrorInterceptor(logger),
-      createEndingsInterceptor(shutdown.signal),
-      createValidationInterceptor(),
-    ],
+    interceptors: [errors, createEndingsInterceptor(shutdown.signal), validation],
     requestGate: blameCallerForUndecodableBytes,
-    acceptCompression: [compressionGzip, compressionBrotli],
-    readMaxBytes: config.maxMessageBytes,
-    writeMaxBytes: config.maxMessageBytes,
+    ...messages,
   });
   routes(router);
   const handlers = router.handlers
@@ -117,6 +134,7 @@ export async function openHost({ config, logger, routes, health }: HostDependenc
       shutdown.abort(shutdownError());
       await port?.drain(config.drainTimeoutMs);
       stallGuard.close();
+      lane?.close();
       await app.close();
     },
   };

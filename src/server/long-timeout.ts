@@ -1,8 +1,6 @@
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import { longestTimeoutMs } from "../lane/protocol.ts";
 import { wrapHandler } from "./wrapped-handler.ts";
-
-/** Node's timers hold 2^31 - 1 ms, some 24 days; a longer one fires at once. In whole seconds. */
-const longestTimeoutMs = 2_147_483_000;
 
 const grpcUnitMs: Readonly<Record<string, number>> = {
   H: 3_600_000,

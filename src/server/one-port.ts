@@ -9,6 +9,9 @@ export type RequestListener = (
   response: http.ServerResponse & http2.Http2ServerResponse,
 ) => void;
 
+/** Answers a request on an HTTP/2 stream before Node's compatibility layer sees it. False: not touched. */
+export type StreamListener = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => boolean;
+
 /** What the port is protected by; the texts are PEM. */
 export interface TlsMaterial {
   readonly cert: string | Buffer;
@@ -43,7 +46,11 @@ const keepAliveTimeoutMs = 75_000;
  */
 export function createOnePort(
   listener: RequestListener,
-  options: { readonly tls?: TlsMaterial | undefined; readonly maxStreamsPerConnection: number },
+  options: {
+    readonly tls?: TlsMaterial | undefined;
+    readonly maxStreamsPerConnection: number;
+    readonly takeStream?: StreamListener | undefined;
+  },
 ): OnePort {
   const sockets = new Set<net.Socket>();
   const silent = new Set<net.Socket>();
@@ -59,10 +66,16 @@ export function createOnePort(
   });
   // It never listens itself: this starts its watch over slow requests and idle connections.
   http1.emit("listening");
-  const http2Server = http2.createServer(
-    { settings: { maxConcurrentStreams: options.maxStreamsPerConnection } },
+  const http2Server = http2.createServer({
+    settings: { maxConcurrentStreams: options.maxStreamsPerConnection },
+  });
+  // Never listens either: it makes a request and a response of each stream that it is handed.
+  const compatible = http2.createServer(
     listener as (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => void,
   );
+  http2Server.on("stream", (stream, headers, ...rest) => {
+    if (options.takeStream?.(stream, headers) !== true) compatible.emit("stream", stream, headers, ...rest);
+  });
   http2Server.on("session", (session) => {
     sessions.add(session);
     session.once("close", () => sessions.delete(session));

@@ -1,4 +1,5 @@
 import http2 from "node:http2";
+import { createStallWatch, type Reader } from "../lane/stall-watch.ts";
 import type { RequestListener } from "./one-port.ts";
 
 type Response = Parameters<RequestListener>[1];
@@ -13,15 +14,6 @@ export interface StallGuard {
   close(): void;
 }
 
-/** How often a stall is looked for within its timeout: a stalled stream outlives it by at most a quarter. */
-const looksPerTimeout = 4;
-
-interface Watched {
-  /** Since when the last chunk has waited to be taken; undefined while the reader waits for us. */
-  waitingSince: number | undefined;
-  pendingBytes: number;
-}
-
 /**
  * Ends responses whose peer takes no bytes for `timeoutMs` while bytes wait for it.
  *
@@ -30,57 +22,38 @@ interface Watched {
  * its body, so the connection is closed.
  */
 export function createStallGuard(timeoutMs: number): StallGuard {
-  const watched = new Map<Response, Watched>();
-  const timer = setInterval(look, timeoutMs / looksPerTimeout);
-  timer.unref();
-
-  function look(): void {
-    const now = performance.now();
-    for (const [response, seen] of watched) {
-      if (seen.waitingSince === undefined || now - seen.waitingSince < timeoutMs) {
-        continue;
-      }
-      const pendingBytes = countPendingBytes(response);
-      if (pendingBytes === seen.pendingBytes) {
-        watched.delete(response);
-        end(response);
-      } else {
-        // A slow reader is no stalled one.
-        seen.pendingBytes = pendingBytes;
-        seen.waitingSince = now;
-      }
-    }
-  }
+  const stalls = createStallWatch(timeoutMs);
 
   async function* watch(response: Response, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    const seen: Watched = { waitingSince: undefined, pendingBytes: 0 };
-    watched.set(response, seen);
-    response.once("close", () => watched.delete(response));
+    const reader = toReader(response);
+    response.once("close", () => stalls.taken(reader));
     try {
       for await (const chunk of body) {
-        seen.waitingSince = performance.now();
-        seen.pendingBytes = 0;
+        stalls.waiting(reader);
         yield chunk;
-        seen.waitingSince = undefined;
+        stalls.taken(reader);
       }
     } finally {
       // The end of the answer waits to be taken, too.
-      seen.waitingSince = performance.now();
+      if (!response.destroyed) stalls.waiting(reader);
     }
   }
 
-  return { watch, close: () => clearInterval(timer) };
+  return { watch, close: stalls.close };
 }
 
-/** Bytes that were written and that the peer (HTTP/2) or the kernel (HTTP/1.1) has not taken yet. */
-function countPendingBytes(response: Response): number {
-  return response.stream ? response.stream.writableLength : response.writableLength;
-}
-
-function end(response: Response): void {
-  if (response.stream) {
-    response.stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
-  } else {
-    response.destroy();
-  }
+function toReader(response: Response): Reader {
+  return {
+    /** What the peer (HTTP/2) or the kernel (HTTP/1.1) has not taken yet. */
+    get pendingBytes() {
+      return response.stream ? response.stream.writableLength : response.writableLength;
+    },
+    cutOff() {
+      if (response.stream) {
+        response.stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      } else {
+        response.destroy();
+      }
+    },
+  };
 }

@@ -1,8 +1,6 @@
 import http2 from "node:http2";
+import { discardRest } from "../lane/http1-exchange.ts";
 import type { RequestListener } from "./one-port.ts";
-
-/** How long a client may go on sending over HTTP/1.1 what nobody reads. */
-const discardTimeoutMs = 5_000;
 
 /**
  * Lets a call be answered before its request has arrived whole, as one with too large a message is.
@@ -24,12 +22,5 @@ export function allowEarlyAnswer(...[request, response]: Parameters<RequestListe
     });
     return;
   }
-  response.once("finish", () => {
-    if (request.complete) return;
-    const { socket } = request;
-    // The bytes are read, or closing would reset the connection under an answer that is still on its way.
-    request.resume();
-    const timer = setTimeout(() => socket.destroy(), discardTimeoutMs);
-    for (const event of ["end", "close"]) request.once(event, () => clearTimeout(timer));
-  });
+  response.once("finish", () => discardRest(request));
 }

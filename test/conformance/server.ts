@@ -31,6 +31,7 @@ async function open(request: ServerCompatRequest): Promise<Host> {
         maxStreamsPerConnection: 100,
         streamStallTimeoutMs: 30_000,
         drainTimeoutMs,
+        lane: process.env["LANE"] === "off" ? "off" : "on",
         ...(tls !== undefined && { tls }),
       },
       logger: createLogger({ logLevel: "warn", logFormat: "json" }),

@@ -8,6 +8,7 @@ import {
   type UnaryRequest,
 } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { wrapBursts } from "../../lane/bursts.ts";
 import { translateDatabaseError } from "../../platform/database-errors.ts";
 import { DomainError, type ErrorKind } from "../../platform/errors.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -37,7 +38,9 @@ export function createErrorInterceptor(logger: Logger): Interceptor {
       return response.stream
         ? {
             ...response,
-            message: translateStream(response.message, (e) => toConnectError(e, request, logger)),
+            message: wrapBursts(response.message, (items) =>
+              translateStream(items, (e) => toConnectError(e, request, logger)),
+            ),
           }
         : response;
     } catch (error) {

@@ -1,0 +1,234 @@
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import {
+  Code,
+  ConnectError,
+  type ContextValues,
+  createContextValues,
+  type HandlerContext,
+  type StreamRequest,
+  type UnaryRequest,
+} from "@connectrpc/connect";
+import type { Compression } from "@connectrpc/connect/protocol";
+import { grpcStatusOk } from "@connectrpc/connect/protocol-grpc";
+import type { Codec } from "./codec.ts";
+import type { Wire } from "./content-type.ts";
+import type { Exchange, Fields } from "./exchange.ts";
+import { toHeaders } from "./fields.ts";
+import type { Route } from "./routes.ts";
+
+/** Why the signal of a call aborts that has ended well. One for all: each costs a stack trace. */
+const completed = new DOMException("the call has completed", "AbortError");
+
+/** What a call is made of. */
+export interface CallOptions {
+  readonly exchange: Exchange;
+  readonly route: Route;
+  readonly wire: Wire;
+  /** How to compress what is large; undefined: not at all. */
+  readonly compression: Compression | undefined;
+  readonly timeoutMs: number | undefined;
+  /** Header fields that every response to this caller has, whatever the call comes to. */
+  readonly commonFields: Fields;
+}
+
+/**
+ * One call while it lasts. Whatever a handler or an interceptor may read but most do not (header objects, the
+ * signal, the URL) is made when it is read.
+ */
+export class Call {
+  readonly exchange: Exchange;
+  readonly route: Route;
+  readonly wire: Wire;
+  readonly codec: Codec;
+  readonly compression: Compression | undefined;
+  readonly commonFields: Fields;
+  /** Whether its outcome has been decided: whatever comes later is dropped. */
+  isEnded = false;
+  /** Ends the call with an error. What that takes is the business of whoever runs the call. */
+  fail: (error: ConnectError) => void = () => {};
+  /** Called when the outcome has been decided, however. */
+  onEnd: () => void = () => {};
+  /** Called when the exchange is over: answered, or left by its peer. */
+  onClose: () => void = () => {};
+  #requestHeader: Headers | undefined;
+  #responseHeader: Headers | undefined;
+  #responseTrailer: Headers | undefined;
+  #controller: AbortController | undefined;
+  #reason: unknown;
+  readonly #endsAt: number | undefined;
+  readonly #timer: NodeJS.Timeout | undefined;
+
+  constructor({ exchange, route, wire, compression, timeoutMs, commonFields }: CallOptions) {
+    this.exchange = exchange;
+    this.route = route;
+    this.wire = wire;
+    this.codec = route[wire.encoding];
+    this.compression = compression;
+    this.commonFields = commonFields;
+    if (timeoutMs !== undefined) {
+      this.#endsAt = Date.now() + timeoutMs;
+      this.#timer = setTimeout(() => this.fail(timedOut()), Math.max(0, timeoutMs));
+    }
+    exchange.onClose = (reason) => {
+      if (!this.isEnded) this.end(reason ?? new ConnectError("the caller is gone", Code.Canceled));
+      this.onClose();
+    };
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.isEnded) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  get requestHeader(): Headers {
+    this.#requestHeader ??= toHeaders(this.exchange.requestHeaders);
+    return this.#requestHeader;
+  }
+
+  /** What the handler and interceptors have set, and what the protocol needs; undefined while nobody has read it. */
+  get touchedResponseHeader(): Headers | undefined {
+    return this.#responseHeader;
+  }
+
+  get touchedResponseTrailer(): Headers | undefined {
+    return this.#responseTrailer;
+  }
+
+  get responseHeader(): Headers {
+    this.#responseHeader ??= new Headers(this.protocolFields as Record<string, string>);
+    return this.#responseHeader;
+  }
+
+  set responseHeader(header: Headers) {
+    this.#responseHeader = header;
+  }
+
+  get responseTrailer(): Headers {
+    this.#responseTrailer ??= new Headers(
+      this.wire.protocol.name === "connect" ? {} : { "grpc-status": grpcStatusOk },
+    );
+    return this.#responseTrailer;
+  }
+
+  set responseTrailer(trailer: Headers) {
+    this.#responseTrailer = trailer;
+  }
+
+  /** The header fields that the protocol itself asks for. */
+  get protocolFields(): Fields {
+    const { protocol, contentType } = this.wire;
+    return this.compression === undefined || !protocol.enveloped
+      ? { "content-type": contentType }
+      : { "content-type": contentType, [protocol.encodingHeader]: this.compression.name };
+  }
+
+  remainingMs(): number | undefined {
+    return this.#endsAt === undefined ? undefined : this.#endsAt - Date.now();
+  }
+
+  /** Decides the outcome: the deadline is off, and who works for the call is told. */
+  end(reason: unknown = completed): void {
+    this.isEnded = true;
+    clearTimeout(this.#timer);
+    this.#reason = reason;
+    this.#controller?.abort(reason);
+    this.onEnd();
+  }
+}
+
+function timedOut(): ConnectError {
+  return new ConnectError("the operation timed out", Code.DeadlineExceeded);
+}
+
+const callOf = Symbol("call");
+
+// Shared by all requests: an accessor in an object literal is made anew for each, at several times the cost.
+const lazily: PropertyDescriptorMap & ThisType<LaneRequest> = {
+  signal: {
+    enumerable: true,
+    get() {
+      return this[callOf].signal;
+    },
+  },
+  header: {
+    enumerable: true,
+    get() {
+      return this[callOf].requestHeader;
+    },
+  },
+  url: {
+    enumerable: true,
+    get() {
+      return this[callOf].exchange.url;
+    },
+  },
+};
+
+/**
+ * A request as interceptors get it. Its lazy parts are accessors of the object itself, not of its class, so that
+ * an interceptor may pass on a changed copy: `next({ ...request, header })`.
+ */
+export class LaneRequest {
+  readonly [callOf]: Call;
+  readonly requestMethod = "POST";
+  readonly stream: boolean;
+  readonly service: DescService;
+  readonly method: DescMethod;
+  readonly message: unknown;
+  readonly contextValues: ContextValues = createContextValues();
+
+  constructor(call: Call, message: unknown) {
+    this[callOf] = call;
+    this.stream = call.route.kind !== "unary";
+    this.method = call.route.method;
+    this.service = call.route.method.parent;
+    this.message = message;
+    Object.defineProperties(this, lazily);
+  }
+}
+
+/** What a handler gets beside the message. */
+export class LaneContext implements HandlerContext {
+  readonly #call: Call;
+  readonly #request: UnaryRequest | StreamRequest;
+
+  constructor(call: Call, request: UnaryRequest | StreamRequest) {
+    this.#call = call;
+    this.#request = request;
+  }
+
+  get method(): DescMethod {
+    return this.#call.route.method;
+  }
+  get service(): DescService {
+    return this.#request.service;
+  }
+  get requestMethod(): string {
+    return this.#request.requestMethod;
+  }
+  get protocolName(): string {
+    return this.#call.wire.protocol.name;
+  }
+  get signal(): AbortSignal {
+    return this.#request.signal;
+  }
+  get url(): string {
+    return this.#request.url;
+  }
+  get requestHeader(): Headers {
+    return this.#request.header;
+  }
+  get responseHeader(): Headers {
+    return this.#call.responseHeader;
+  }
+  get responseTrailer(): Headers {
+    return this.#call.responseTrailer;
+  }
+  get values(): ContextValues {
+    return this.#request.contextValues;
+  }
+  readonly timeoutMs = (): number | undefined => this.#call.remainingMs();
+}

@@ -1,0 +1,93 @@
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import type { TLSSocket } from "node:tls";
+import type { Exchange, Fields } from "./exchange.ts";
+
+/** How long a client may go on sending what nobody reads. */
+const discardTimeoutMs = 5_000;
+
+/** An exchange over HTTP/1.1. */
+export class Http1Exchange implements Exchange {
+  readonly requestBody: IncomingMessage;
+  readonly #response: ServerResponse;
+  onClose: Exchange["onClose"] = () => {};
+  #wakeWriter: (() => void) | undefined;
+
+  constructor(request: IncomingMessage, response: ServerResponse) {
+    this.requestBody = request;
+    this.#response = response;
+    response.on("close", () => {
+      this.#wakeWriter?.();
+      this.onClose(undefined);
+    });
+    // Whatever breaks a connection also closes it.
+    response.on("error", () => {});
+    request.on("error", () => {});
+  }
+
+  get requestHeaders(): IncomingHttpHeaders {
+    return this.requestBody.headers;
+  }
+
+  get url(): string {
+    const { socket, headers, url } = this.requestBody;
+    const scheme = (socket as TLSSocket).encrypted ? "https" : "http";
+    return new URL(`${scheme}://${headers.host}${url}`).toString();
+  }
+
+  get isStarted(): boolean {
+    return this.#response.headersSent;
+  }
+
+  get pendingBytes(): number {
+    return this.#response.writableLength;
+  }
+
+  start(status: number, headers: Fields): void {
+    this.#response.writeHead(status, headers);
+    // Node keeps the head back for the first part of the body, which may be long in coming.
+    if (status === 200) queueMicrotask(() => this.#flushHead());
+  }
+
+  write(bytes: Uint8Array): boolean {
+    const response = this.#response;
+    return response.destroyed || response.writableEnded ? true : response.write(bytes);
+  }
+
+  drained(): Promise<void> {
+    const response = this.#response;
+    return new Promise((resolve) => {
+      if (response.destroyed || !response.writableNeedDrain) return resolve();
+      this.#wakeWriter = resolve;
+      response.once("drain", resolve);
+    });
+  }
+
+  finish(bytes: Uint8Array | undefined, trailers: Fields | undefined): void {
+    const response = this.#response;
+    if (response.destroyed) return;
+    if (trailers !== undefined) response.addTrailers(trailers as Record<string, string>);
+    if (!this.requestBody.complete) response.once("finish", () => discardRest(this.requestBody));
+    if (bytes === undefined) response.end();
+    else response.end(bytes);
+  }
+
+  cutOff(): void {
+    this.#response.destroy();
+  }
+
+  #flushHead(): void {
+    const response = this.#response;
+    if (!response.writableEnded && !response.destroyed) response.flushHeaders();
+  }
+}
+
+/**
+ * Reads on after an early answer, for a while: closing at once would reset the connection under an answer that
+ * is still on its way, and Node neither reads nor closes a request that has been read in part.
+ */
+export function discardRest(request: IncomingMessage): void {
+  if (request.complete) return;
+  request.resume();
+  const timer = setTimeout(() => request.socket.destroy(), discardTimeoutMs);
+  for (const event of ["end", "close"]) request.once(event, () => clearTimeout(timer));
+}

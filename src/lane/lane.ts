@@ -1,0 +1,123 @@
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import type { ServerHttp2Stream } from "node:http2";
+import { ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
+import type { Compression } from "@connectrpc/connect/protocol";
+import { Call } from "./call.ts";
+import type { MessageLimits } from "./codec.ts";
+import { createCompressionChoice } from "./compression.ts";
+import { readContentType, type Wire } from "./content-type.ts";
+import type { Exchange, Fields } from "./exchange.ts";
+import { Http1Exchange } from "./http1-exchange.ts";
+import { Http2Exchange } from "./http2-exchange.ts";
+import { readRequest } from "./read-request.ts";
+import { collectRoutes, type Route } from "./routes.ts";
+import { runStream } from "./run-stream.ts";
+import { failWithAnswer, runUnary } from "./run-unary.ts";
+import { createStallWatch } from "./stall-watch.ts";
+
+/** A fast path beside connect-es's: it answers the requests that it takes and leaves the others alone. */
+export interface Lane {
+  /** Answers a request on an HTTP/2 stream. False: it has not been touched. */
+  takeStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean;
+  /** Answers a request over HTTP/1.1. False: it has not been touched. */
+  takeRequest(request: IncomingMessage, response: ServerResponse): boolean;
+  close(): void;
+}
+
+/** What a lane is made of. What it shares with connect-es's router has the same meaning there. */
+export interface LaneOptions extends MessageLimits {
+  /** Registers every service: the same function that connect-es's router is given. */
+  readonly routes: (router: ConnectRouter) => void;
+  readonly interceptors: readonly Interceptor[];
+  readonly acceptCompression: readonly Compression[];
+  /** When it aborts, streams end with its reason, a ConnectError; unary calls finish. */
+  readonly shutdownSignal: AbortSignal;
+  /** A stream whose peer takes no bytes for so long is cut off. */
+  readonly stallTimeoutMs: number;
+  /** Header fields of every response, by the request's: CORS, for example. */
+  readonly commonFields?: (requestHeaders: IncomingHttpHeaders) => Fields;
+}
+
+const noFields: Fields = {};
+
+/** Creates a lane. */
+export function createLane(options: LaneOptions): Lane {
+  const { interceptors, readMaxBytes, shutdownSignal, commonFields = () => noFields } = options;
+  const routes = collectRoutes(options.routes, options);
+  const chooseCompression = createCompressionChoice(options.acceptCompression);
+  const stalls = createStallWatch(options.stallTimeoutMs);
+  const streams = new Set<Call>();
+  const endStreams = (): void => {
+    for (const call of streams) call.fail(shutdownSignal.reason as ConnectError);
+  };
+  shutdownSignal.addEventListener("abort", endStreams);
+
+  function take(path: string | undefined, headers: IncomingHttpHeaders, open: () => Exchange): boolean {
+    const route = routes.get(path ?? "");
+    if (route === undefined) return false;
+    const wire = chooseWire(route, headers);
+    if (wire === undefined) return false;
+    const timeoutMs = wire.protocol.readTimeout(headers);
+    if (timeoutMs instanceof ConnectError) return false;
+    const accepted = headers[wire.protocol.acceptEncodingHeader] as string | undefined;
+    run(
+      new Call({
+        exchange: open(),
+        route,
+        wire,
+        timeoutMs,
+        compression: chooseCompression(accepted),
+        commonFields: commonFields(headers),
+      }),
+    );
+    return true;
+  }
+
+  function run(call: Call): void {
+    const { route, exchange } = call;
+    call.fail = failWithAnswer(call);
+    if (route.kind === "unary") {
+      readRequest(call, readMaxBytes, (message) => runUnary(call, route, message, interceptors));
+      return;
+    }
+    streams.add(call);
+    call.onClose = () => {
+      streams.delete(call);
+      stalls.taken(exchange);
+    };
+    if (shutdownSignal.aborted) {
+      call.fail(shutdownSignal.reason as ConnectError);
+    } else {
+      readRequest(
+        call,
+        readMaxBytes,
+        (message) => void runStream(call, route, message, interceptors, stalls),
+      );
+    }
+  }
+
+  return {
+    takeStream: (stream, headers) =>
+      headers[":method"] === "POST" &&
+      (headers[":authority"] ?? headers.host) !== undefined &&
+      take(headers[":path"] as string | undefined, headers, () => new Http2Exchange(stream, headers)),
+    takeRequest: (request, response) =>
+      request.method === "POST" &&
+      request.headers.host !== undefined &&
+      take(request.url, request.headers, () => new Http1Exchange(request, response)),
+    close() {
+      shutdownSignal.removeEventListener("abort", endStreams);
+      stalls.close();
+    },
+  };
+}
+
+/** What the request is written in; undefined where that is nothing that the lane reads. */
+function chooseWire(route: Route, headers: IncomingHttpHeaders): Wire | undefined {
+  const type = headers["content-type"];
+  // An expectation (100-continue) is answered by Node, before the request is anybody's.
+  if (type === undefined || headers.expect !== undefined) return undefined;
+  const wire = readContentType(type, route.kind === "unary" ? "unary" : "stream");
+  const compression = wire && headers[wire.protocol.encodingHeader];
+  return compression === undefined || compression === "identity" ? wire : undefined;
+}

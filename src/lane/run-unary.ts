@@ -1,0 +1,46 @@
+import type { Message } from "@bufbuild/protobuf";
+import type { Interceptor } from "@connectrpc/connect";
+import type { Call } from "./call.ts";
+import { invokeUnary } from "./invoke.ts";
+import { answerError, answerUnary, toConnectError } from "./response.ts";
+import type { UnaryRoute } from "./routes.ts";
+
+/**
+ * Runs a unary call and answers it, once, with whatever comes first: its response, its failure or its deadline.
+ * Whether its handler notices the deadline or not, nobody waits for it any longer.
+ */
+export function runUnary(
+  call: Call,
+  route: UnaryRoute,
+  message: Message,
+  interceptors: readonly Interceptor[],
+): void {
+  invokeUnary(call, route, message, interceptors).then(
+    (response) => succeed(call, response),
+    (error) => call.fail(toConnectError(error)),
+  );
+}
+
+function succeed(call: Call, response: Message): void {
+  if (call.isEnded) return;
+  try {
+    answerUnary(call, response);
+    call.end();
+  } catch (error) {
+    call.fail(toConnectError(error));
+  }
+}
+
+/** What {@link Call.fail} does in a call of any kind: it ends the call and answers with the error. */
+export function failWithAnswer(call: Call): Call["fail"] {
+  return (error) => {
+    if (call.isEnded) return;
+    call.end(error);
+    try {
+      answerError(call, error);
+    } catch {
+      // What it should have been told cannot be sent, as where a handler has set a field that HTTP forbids.
+      call.exchange.cutOff("broken");
+    }
+  };
+}
