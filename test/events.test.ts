@@ -28,7 +28,7 @@ import { everyEvent, type LoggedEvent } from "../src/events/event.ts";
 import { openEventNotifier } from "../src/events/event-notifier.ts";
 import { removeExpiredEvents, startEventRetention } from "../src/events/event-retention.ts";
 import { createEventRing } from "../src/events/event-ring.ts";
-import type { StreamItem, StreamRequest } from "../src/events/event-stream.ts";
+import type { StreamRequest } from "../src/events/event-stream.ts";
 import { DatabaseUnavailableError } from "../src/platform/errors.ts";
 import { createLogger } from "../src/platform/logger.ts";
 import type { Database } from "../src/schema.ts";
@@ -48,6 +48,7 @@ import { expectError } from "./support/expect-error.ts";
 import { serveLog } from "./support/serve-log.ts";
 import { startServerProcess } from "./support/server-process.ts";
 import { useDatabase } from "./support/shared-database.ts";
+import { type SingleItem, toSingleItems } from "./support/single-items.ts";
 import { openReader, type StreamReader } from "./support/stream-reader.ts";
 import { openTcpProxy } from "./support/tcp-proxy.ts";
 import { testConfig, useTestApp } from "./support/test-app.ts";
@@ -68,11 +69,13 @@ function follow(
   t: TestContext,
   { log }: EventSystem,
   request: Partial<StreamRequest> = {},
-): StreamReader<StreamItem> {
-  return openReader(t, (signal) => log.stream({ start: "earliest", filter: everyEvent, ...request }, signal));
+): StreamReader<SingleItem> {
+  return openReader(t, (signal) =>
+    toSingleItems(log.stream({ start: "earliest", filter: everyEvent, ...request }, signal)),
+  );
 }
 
-const revisionOf = (item: StreamItem): bigint =>
+const revisionOf = (item: SingleItem): bigint =>
   item.kind === "event" ? item.event.revision : item.revision;
 
 /** Names that no other test uses. */
@@ -342,10 +345,10 @@ for (const backend of backends) {
     test("a subscriber who waits is woken by events, not by every look at the log", async (t) => {
       const { database } = await shared.renew();
       const system = await openLog(t, database, { pollIntervalMs: neverPoll });
-      const waiting = new AbortController();
       let woken = 0;
+      const subscription = system.tailer.grown.subscribe(new AbortController().signal);
       const wait = () =>
-        system.tailer.grown.next({ signal: waiting.signal }).then(
+        subscription.next().then(
           () => (woken += 1),
           () => {},
         );
@@ -356,7 +359,7 @@ for (const backend of backends) {
       await registerDirectly(system, 1);
       await withDeadline("the wake-up", idle);
       assert.equal(woken, 1);
-      waiting.abort();
+      subscription.close();
     });
 
     test("a reader far behind reads a page at a time, each when it has taken the one before", async (t) => {
@@ -506,9 +509,9 @@ for (const backend of backends) {
       const system = await openLog(t, database);
       const types = new Set(["user_deleted"]);
       const reader = follow(t, system, { filter: { types, userIds: new Set() }, progressIntervalMs: 1 });
-      const items: StreamItem[] = [];
+      const items: SingleItem[] = [];
       do items.push(await reader.next());
-      while (items.at(-1)?.kind === "event" || revisionOf(items.at(-1) as StreamItem) < 45_002n);
+      while (items.at(-1)?.kind === "event" || revisionOf(items.at(-1) as SingleItem) < 45_002n);
       assert.deepEqual(items.filter((item) => item.kind === "event").map(revisionOf), [25_001n, 40_002n]);
       for (const item of items.filter((each) => each.kind === "progress")) {
         const resumed = follow(t, system, {

@@ -4,7 +4,10 @@ import type { LoggedEvent } from "./event.ts";
 export interface EventRing {
   /** Revision of the newest event in it (or of the place it began at, while it is empty). */
   readonly head: bigint;
-  /** The first events behind a revision, oldest first; undefined where some are no longer in the ring. */
+  /**
+   * The first events behind a revision, oldest first; undefined where some are no longer in the ring. Whoever asks
+   * for the same between two appends gets the very same array.
+   */
   findAfter(revision: bigint, limit: number): readonly LoggedEvent[] | undefined;
   /** Adds the events that follow the head, dropping the oldest beyond the capacity. */
   append(events: readonly LoggedEvent[]): void;
@@ -17,6 +20,7 @@ export interface EventRing {
 export function createEventRing(begin: bigint, capacity: number): EventRing {
   let events: LoggedEvent[] = [];
   let before = begin;
+  let lastAsked: { index: number; limit: number; found: readonly LoggedEvent[] } | undefined;
 
   return {
     get head() {
@@ -24,9 +28,14 @@ export function createEventRing(begin: bigint, capacity: number): EventRing {
     },
     findAfter(revision, limit) {
       const index = Number(revision - before);
-      return index < 0 ? undefined : events.slice(index, index + limit);
+      if (index < 0) return undefined;
+      if (lastAsked?.index !== index || lastAsked.limit !== limit) {
+        lastAsked = { index, limit, found: events.slice(index, index + limit) };
+      }
+      return lastAsked.found;
     },
     append(added) {
+      lastAsked = undefined;
       for (const event of added) {
         if (event.revision !== before + BigInt(events.length) + 1n) {
           throw new Error(`the log has a hole before revision ${event.revision}`);

@@ -21,9 +21,9 @@ export interface StreamRequest {
   readonly progressIntervalMs?: number | undefined;
 }
 
-/** An event, or the news that every matching event up to a revision has been delivered. */
+/** Events, or the news that every matching event up to a revision has been delivered. */
 export type StreamItem =
-  | { readonly kind: "event"; readonly event: LoggedEvent; readonly databaseId: string }
+  | { readonly kind: "events"; readonly events: readonly LoggedEvent[]; readonly databaseId: string }
   | { readonly kind: "progress"; readonly revision: bigint; readonly databaseId: string };
 
 /** How many events a stream that is behind reads at once. It holds one page in memory, never more. */
@@ -33,7 +33,8 @@ const defaultPageSize = 500;
  * Streams the log: ordered by revision, each event once, without a gap, until the signal aborts.
  *
  * A stream near the log's end reads the tailer's ring; one further back reads pages of its own until it has
- * caught up. Between two items nothing is buffered for it: it goes on when its consumer asks for more.
+ * caught up. Events come as they are found, several at a time. Between two items nothing is buffered for it: it
+ * goes on when its consumer asks for more.
  *
  * @throws InvalidCursorError, ForeignCursorError, CursorAheadError, CursorCompactedError (also in mid-stream,
  * where retention overtakes a slow reader), DatabaseUnavailableError while it is behind the ring
@@ -51,38 +52,47 @@ export async function* streamEvents(
   const { databaseId } = tailer.state;
   let position = findStart(request.start, tailer.state);
   const progress = createProgressTimer(request.progressIntervalMs);
-
-  for (;;) {
-    assertInside(position, databaseId, tailer.state);
-    if (progress.isDue()) {
-      progress.restart();
-      yield { kind: "progress", revision: position, databaseId };
-    }
-    const recent = tailer.ring.findAfter(position, pageSize);
-    if (recent?.length === 0) {
-      await tailer.grown.next({ timeoutMs: progress.remainingMs(), signal });
-      continue;
-    }
-    const page =
-      recent === undefined
-        ? await readEventsAfter(database, position, request.filter, pageSize, signal)
-        : { ...tailer.state, events: recent, upTo: position + BigInt(recent.length) };
-    // State and events are of one snapshot: had retention passed us by, the page would have a gap.
-    assertInside(position, databaseId, page);
-    for (const event of page.events) {
-      if (matches(request.filter, event)) {
-        position = event.revision;
+  const grown = tailer.grown.subscribe(signal);
+  try {
+    for (;;) {
+      assertInside(position, databaseId, tailer.state);
+      if (progress.isDue()) {
         progress.restart();
-        yield { kind: "event", event, databaseId };
+        yield { kind: "progress", revision: position, databaseId };
+      }
+      const recent = tailer.ring.findAfter(position, pageSize);
+      if (recent?.length === 0) {
+        await grown.next(progress.remainingMs());
+        continue;
+      }
+      const page =
+        recent === undefined
+          ? await readEventsAfter(database, position, request.filter, pageSize, signal)
+          : { ...tailer.state, events: recent, upTo: position + BigInt(recent.length) };
+      // State and events are of one snapshot: had retention passed us by, the page would have a gap.
+      assertInside(position, databaseId, page);
+      const events = selectMatching(request.filter, page.events);
+      if (events.length > 0) {
+        progress.restart();
+        yield { kind: "events", events, databaseId };
         signal.throwIfAborted();
       }
+      position = page.upTo;
+      if (position > tailer.state.head) {
+        // The page was of a later moment than the tailer's last read: that is no log that has lost its end.
+        await tailer.catchUp();
+      }
     }
-    position = page.upTo;
-    if (position > tailer.state.head) {
-      // The page was of a later moment than the tailer's last read: that is no log that has lost its end.
-      await tailer.catchUp();
-    }
+  } finally {
+    grown.close();
   }
+}
+
+/** The very array, where all of it matches: what is made of it for one stream serves all that get it. */
+function selectMatching(filter: EventFilter, events: readonly LoggedEvent[]): readonly LoggedEvent[] {
+  return filter.types.size === 0 && filter.userIds.size === 0
+    ? events
+    : events.filter((event) => matches(filter, event));
 }
 
 function findStart(start: StreamStart, state: LogState): bigint {

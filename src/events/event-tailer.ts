@@ -55,6 +55,7 @@ export async function openEventTailer(
 ): Promise<EventTailer> {
   const closing = new AbortController();
   const work = createWake();
+  const called = work.subscribe(closing.signal);
   const grown = createWake();
   const healthListeners: ((healthy: boolean) => void)[] = [];
   let callers: PromiseWithResolvers<void>[] = [];
@@ -107,7 +108,7 @@ export async function openEventTailer(
   async function run(): Promise<void> {
     while (!closing.signal.aborted) {
       if (!wanted) {
-        await work.next({ timeoutMs: pollIntervalMs, signal: closing.signal }).catch(() => {});
+        await called.next(pollIntervalMs).catch(() => {});
       }
       if (closing.signal.aborted) {
         break;
@@ -124,7 +125,7 @@ export async function openEventTailer(
           report(false, error);
           for (const caller of served) caller.reject(error);
           // A database that is away is asked again after the poll interval, not in a tight loop.
-          await work.next({ timeoutMs: pollIntervalMs, signal: closing.signal }).catch(() => {});
+          await called.next(pollIntervalMs).catch(() => {});
         },
       );
     }

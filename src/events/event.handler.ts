@@ -7,34 +7,40 @@ import {
   type UserEventsRequest,
   UserEventsRequest_Start,
 } from "../../gen/users/v1/users_pb.ts";
+import { fromBursts } from "../lane/bursts.ts";
+import { encodeOnce } from "../lane/encode-once.ts";
 import { encodeCursor } from "./cursor.ts";
 import type { LoggedEvent } from "./event.ts";
 import type { EventLog } from "./event-log.ts";
-import type { StreamItem, StreamStart } from "./event-stream.ts";
+import type { StreamStart } from "./event-stream.ts";
 import { toUserMessage } from "./user-snapshot.ts";
 
 /** Creates the implementation of `StreamUserEvents`. */
 export function createUserEventsHandler(log: EventLog) {
-  return async function* streamUserEvents(
-    request: UserEventsRequest,
-    context: HandlerContext,
-  ): AsyncGenerator<UserEvent> {
-    const items = log.stream(
-      {
-        start: toStreamStart(request),
-        filter: {
-          types: new Set(request.types),
-          userIds: new Set(request.userIds.map((id) => id.toLowerCase())),
-        },
-        progressIntervalMs:
-          request.progressInterval === undefined ? undefined : durationMs(request.progressInterval),
+  return (request: UserEventsRequest, context: HandlerContext): AsyncIterable<UserEvent> =>
+    fromBursts(readMessages(log, request, context.signal));
+}
+
+async function* readMessages(
+  log: EventLog,
+  request: UserEventsRequest,
+  signal: AbortSignal,
+): AsyncGenerator<readonly UserEvent[]> {
+  const items = log.stream(
+    {
+      start: toStreamStart(request),
+      filter: {
+        types: new Set(request.types),
+        userIds: new Set(request.userIds.map((id) => id.toLowerCase())),
       },
-      context.signal,
-    );
-    for await (const item of items) {
-      yield toMessage(item);
-    }
-  };
+      progressIntervalMs:
+        request.progressInterval === undefined ? undefined : durationMs(request.progressInterval),
+    },
+    signal,
+  );
+  for await (const item of items) {
+    yield item.kind === "events" ? toMessages(item.events, item.databaseId) : [toProgressMessage(item)];
+  }
 }
 
 function toStreamStart(request: UserEventsRequest): StreamStart {
@@ -44,29 +50,41 @@ function toStreamStart(request: UserEventsRequest): StreamStart {
   return request.start === UserEventsRequest_Start.EARLIEST ? "earliest" : "now";
 }
 
-/** Made once an event, however many streams it goes to: the messages are read only. */
-const messages = new WeakMap<LoggedEvent, UserEvent>();
+/** Made once a burst and once an event, however many streams they go to: encoded once, too. */
+const burstsOfMessages = new WeakMap<readonly LoggedEvent[], readonly UserEvent[]>();
+const messagesOfEvents = new WeakMap<LoggedEvent, UserEvent>();
 
-function toMessage(item: StreamItem): UserEvent {
-  if (item.kind === "progress") {
-    return create(UserEventSchema, {
-      type: "progress",
-      cursor: encodeCursor(item),
-      revision: item.revision,
-    });
+function toMessages(events: readonly LoggedEvent[], databaseId: string): readonly UserEvent[] {
+  let messages = burstsOfMessages.get(events);
+  if (messages === undefined) {
+    messages = encodeOnce(events.map((event) => toMessage(event, databaseId)));
+    burstsOfMessages.set(events, messages);
   }
-  const { event, databaseId } = item;
-  let message = messages.get(event);
+  return messages;
+}
+
+function toMessage(event: LoggedEvent, databaseId: string): UserEvent {
+  let message = messagesOfEvents.get(event);
   if (message === undefined) {
-    message = create(UserEventSchema, {
-      id: event.id,
-      type: event.type,
-      payload: toUserMessage(event.user),
-      occurredAt: event.occurredAt.toISOString(),
-      cursor: encodeCursor({ databaseId, revision: event.revision }),
-      revision: event.revision,
-    });
-    messages.set(event, message);
+    message = encodeOnce(
+      create(UserEventSchema, {
+        id: event.id,
+        type: event.type,
+        payload: toUserMessage(event.user),
+        occurredAt: event.occurredAt.toISOString(),
+        cursor: encodeCursor({ databaseId, revision: event.revision }),
+        revision: event.revision,
+      }),
+    );
+    messagesOfEvents.set(event, message);
   }
   return message;
+}
+
+function toProgressMessage(position: { databaseId: string; revision: bigint }): UserEvent {
+  return create(UserEventSchema, {
+    type: "progress",
+    cursor: encodeCursor(position),
+    revision: position.revision,
+  });
 }

@@ -2,11 +2,19 @@
 export interface Wake {
   /** Wakes all present waiters. */
   wakeAll(): void;
+  /** Begins to wait, now and then, until the signal aborts. */
+  subscribe(signal: AbortSignal): WakeSubscription;
+}
+
+/** One who waits again and again. It costs one listener on its signal, however often it waits. */
+export interface WakeSubscription {
   /**
    * Resolves at the next wake-up, at the latest after `timeoutMs`; rejects with the signal's reason when it
    * aborts. Whoever waits must have looked, without an await in between, or it misses what came before.
    */
-  next(options: { timeoutMs?: number | undefined; signal: AbortSignal }): Promise<void>;
+  next(timeoutMs?: number): Promise<void>;
+  /** Must be called in the end. */
+  close(): void;
 }
 
 /** Creates a wake-up call that many can wait for. */
@@ -17,33 +25,38 @@ export function createWake(): Wake {
     wakeAll() {
       const woken = waiting;
       waiting = new Set();
-      for (const wake of woken) {
-        wake();
-      }
+      for (const wake of woken) wake();
     },
-    next: ({ timeoutMs, signal }) =>
-      new Promise((resolve, reject) => {
-        if (signal.aborted) {
-          reject(signal.reason);
-          return;
-        }
-        const timer = timeoutMs === undefined ? undefined : setTimeout(wake, timeoutMs);
-        waiting.add(wake);
-        signal.addEventListener("abort", abort);
+    subscribe(signal) {
+      let settle: ((reason?: { readonly aborted: unknown }) => void) | undefined;
+      const wake = (): void => settle?.();
+      const abort = (): void => settle?.({ aborted: signal.reason });
+      signal.addEventListener("abort", abort);
 
-        function wake(): void {
-          settle();
-          resolve();
-        }
-        function abort(): void {
-          settle();
-          reject(signal.reason);
-        }
-        function settle(): void {
-          clearTimeout(timer);
-          waiting.delete(wake);
+      function next(timeoutMs?: number): Promise<void> {
+        return new Promise((resolve, reject) => {
+          if (signal.aborted) {
+            reject(signal.reason);
+            return;
+          }
+          const timer = timeoutMs === undefined ? undefined : setTimeout(wake, timeoutMs);
+          waiting.add(wake);
+          settle = (reason) => {
+            settle = undefined;
+            clearTimeout(timer);
+            waiting.delete(wake);
+            if (reason === undefined) resolve();
+            else reject(reason.aborted);
+          };
+        });
+      }
+      return {
+        next,
+        close() {
           signal.removeEventListener("abort", abort);
-        }
-      }),
+          settle?.();
+        },
+      };
+    },
   };
 }

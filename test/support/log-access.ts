@@ -7,10 +7,11 @@ import {
 } from "../../gen/users/v1/users_pb.ts";
 import { encodeCursor } from "../../src/events/cursor.ts";
 import type { EventLog } from "../../src/events/event-log.ts";
-import type { StreamItem, StreamStart } from "../../src/events/event-stream.ts";
+import type { StreamStart } from "../../src/events/event-stream.ts";
 import { DomainError } from "../../src/platform/errors.ts";
 import type { UserService } from "../../src/users/user.service.ts";
 import type { User, UserChange } from "../../src/users/user.ts";
+import { type SingleItem, toSingleItems } from "./single-items.ts";
 
 /** A user as texts, the same wherever it was read. */
 export interface PlainUser {
@@ -83,7 +84,7 @@ export function accessInProcess(users: UserService, log: EventLog): LogAccess {
     async *stream({ start, types, userIds, progressIntervalMs }, signal) {
       const filter = { types: new Set(types), userIds: new Set(userIds) };
       try {
-        for await (const item of log.stream({ start, filter, progressIntervalMs }, signal)) {
+        for await (const item of toSingleItems(log.stream({ start, filter, progressIntervalMs }, signal))) {
           yield toReadItem(item);
         }
       } catch (error) {
@@ -93,7 +94,7 @@ export function accessInProcess(users: UserService, log: EventLog): LogAccess {
   };
 }
 
-function toReadItem(item: StreamItem): ReadItem {
+function toReadItem(item: SingleItem): ReadItem {
   if (item.kind === "progress") {
     return { revision: item.revision, cursor: encodeCursor(item) };
   }
