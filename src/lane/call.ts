@@ -1,13 +1,4 @@
-import type { DescMethod, DescService } from "@bufbuild/protobuf";
-import {
-  Code,
-  ConnectError,
-  type ContextValues,
-  createContextValues,
-  type HandlerContext,
-  type StreamRequest,
-  type UnaryRequest,
-} from "@connectrpc/connect";
+import { Code, ConnectError, type ContextValues, createContextValues } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { grpcStatusOk } from "@connectrpc/connect/protocol-grpc";
 import type { Codec } from "./codec.ts";
@@ -51,6 +42,7 @@ export class Call {
   /** Called when the exchange is over: answered, or left by its peer. */
   onClose: () => void = () => {};
   #requestHeader: Headers | undefined;
+  #contextValues: ContextValues | undefined;
   #responseHeader: Headers | undefined;
   #responseTrailer: Headers | undefined;
   #controller: AbortController | undefined;
@@ -86,6 +78,11 @@ export class Call {
   get requestHeader(): Headers {
     this.#requestHeader ??= toHeaders(this.exchange.requestHeaders);
     return this.#requestHeader;
+  }
+
+  get contextValues(): ContextValues {
+    this.#contextValues ??= createContextValues();
+    return this.#contextValues;
   }
 
   /** What the handler and interceptors have set, and what the protocol needs; undefined while nobody has read it. */
@@ -141,94 +138,4 @@ export class Call {
 
 function timedOut(): ConnectError {
   return new ConnectError("the operation timed out", Code.DeadlineExceeded);
-}
-
-const callOf = Symbol("call");
-
-// Shared by all requests: an accessor in an object literal is made anew for each, at several times the cost.
-const lazily: PropertyDescriptorMap & ThisType<LaneRequest> = {
-  signal: {
-    enumerable: true,
-    get() {
-      return this[callOf].signal;
-    },
-  },
-  header: {
-    enumerable: true,
-    get() {
-      return this[callOf].requestHeader;
-    },
-  },
-  url: {
-    enumerable: true,
-    get() {
-      return this[callOf].exchange.url;
-    },
-  },
-};
-
-/**
- * A request as interceptors get it. Its lazy parts are accessors of the object itself, not of its class, so that
- * an interceptor may pass on a changed copy: `next({ ...request, header })`.
- */
-export class LaneRequest {
-  readonly [callOf]: Call;
-  readonly requestMethod = "POST";
-  readonly stream: boolean;
-  readonly service: DescService;
-  readonly method: DescMethod;
-  readonly message: unknown;
-  readonly contextValues: ContextValues = createContextValues();
-
-  constructor(call: Call, message: unknown) {
-    this[callOf] = call;
-    this.stream = call.route.kind !== "unary";
-    this.method = call.route.method;
-    this.service = call.route.method.parent;
-    this.message = message;
-    Object.defineProperties(this, lazily);
-  }
-}
-
-/** What a handler gets beside the message. */
-export class LaneContext implements HandlerContext {
-  readonly #call: Call;
-  readonly #request: UnaryRequest | StreamRequest;
-
-  constructor(call: Call, request: UnaryRequest | StreamRequest) {
-    this.#call = call;
-    this.#request = request;
-  }
-
-  get method(): DescMethod {
-    return this.#call.route.method;
-  }
-  get service(): DescService {
-    return this.#request.service;
-  }
-  get requestMethod(): string {
-    return this.#request.requestMethod;
-  }
-  get protocolName(): string {
-    return this.#call.wire.protocol.name;
-  }
-  get signal(): AbortSignal {
-    return this.#request.signal;
-  }
-  get url(): string {
-    return this.#request.url;
-  }
-  get requestHeader(): Headers {
-    return this.#request.header;
-  }
-  get responseHeader(): Headers {
-    return this.#call.responseHeader;
-  }
-  get responseTrailer(): Headers {
-    return this.#call.responseTrailer;
-  }
-  get values(): ContextValues {
-    return this.#request.contextValues;
-  }
-  readonly timeoutMs = (): number | undefined => this.#call.remainingMs();
 }

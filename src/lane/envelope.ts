@@ -14,64 +14,71 @@ export function wrapInEnvelope(flags: number, message: Uint8Array): Buffer {
   return bytes;
 }
 
-/** Takes a request's messages apart as its bytes arrive. */
-export interface EnvelopeReader {
-  /** @throws ConnectError where an envelope is too large, or whatever `onMessage` throws */
-  feed(chunk: Buffer): void;
-  /** @throws ConnectError where the bytes end inside an envelope */
-  end(): void;
-}
-
 /**
- * Creates a reader that hands over each message as soon as it is complete. It holds no more than the bytes of
- * the message at hand, and refuses one that claims more than `maxBytes` before any of it is kept.
+ * Takes a request's messages apart as its bytes arrive, and hands each over as soon as it is complete. It holds no
+ * more than the bytes of the message at hand, and refuses one that claims more than `maxBytes` before any of it is
+ * kept.
  */
-export function createEnvelopeReader(
-  maxBytes: number,
-  onMessage: (flags: number, message: Uint8Array) => void,
-): EnvelopeReader {
-  const head = Buffer.alloc(headLength);
-  let headFilled = 0;
-  let body: Buffer[] = [];
-  let missing = 0;
+export class EnvelopeReader {
+  readonly #maxBytes: number;
+  readonly #onMessage: (flags: number, message: Uint8Array) => void;
+  /** An envelope's first five bytes, where they came in pieces; empty between two envelopes. */
+  #head: Buffer = empty;
+  #flags: number | undefined;
+  #missing = 0;
+  #parts: Buffer[] | undefined;
 
-  function readHead(chunk: Buffer, offset: number): number {
-    const taken = Math.min(headLength - headFilled, chunk.length - offset);
-    chunk.copy(head, headFilled, offset, offset + taken);
-    headFilled += taken;
-    if (headFilled === headLength) {
-      missing = head.readUInt32BE(1);
-      assertReadable(missing, maxBytes);
-    }
-    return offset + taken;
+  constructor(maxBytes: number, onMessage: (flags: number, message: Uint8Array) => void) {
+    this.#maxBytes = maxBytes;
+    this.#onMessage = onMessage;
   }
 
-  return {
-    feed(chunk) {
-      for (let offset = 0; offset < chunk.length; ) {
-        if (headFilled < headLength) {
-          offset = readHead(chunk, offset);
-          if (headFilled < headLength) return;
+  /** @throws ConnectError where an envelope is too large, or whatever `onMessage` throws */
+  feed(chunk: Buffer): void {
+    let rest = chunk;
+    do {
+      if (this.#flags === undefined) {
+        rest = this.#head.length === 0 ? rest : Buffer.concat([this.#head, rest]);
+        if (rest.length < headLength) {
+          this.#head = rest;
+          return;
         }
-        const part = chunk.subarray(offset, offset + missing);
-        offset += part.length;
-        missing -= part.length;
-        body.push(part);
-        if (missing === 0) {
-          const message = body.length === 1 ? part : Buffer.concat(body);
-          body = [];
-          headFilled = 0;
-          onMessage(head[0] as number, message);
-        }
+        this.#head = empty;
+        this.#flags = rest[0] as number;
+        this.#missing = rest.readUInt32BE(1);
+        assertReadable(this.#missing, this.#maxBytes);
+        rest = rest.subarray(headLength);
       }
-    },
-    end() {
-      if (headFilled > 0) {
-        throw new ConnectError("protocol error: incomplete envelope", Code.InvalidArgument);
-      }
-    },
-  };
+      rest = this.#takeBody(this.#flags, rest);
+    } while (rest.length > 0);
+  }
+
+  /** @throws ConnectError where the bytes end inside an envelope */
+  end(): void {
+    if (this.#flags !== undefined || this.#head.length > 0) {
+      throw new ConnectError("protocol error: incomplete envelope", Code.InvalidArgument);
+    }
+  }
+
+  /** @returns what is left of the bytes */
+  #takeBody(flags: number, bytes: Buffer): Buffer {
+    const part = bytes.length > this.#missing ? bytes.subarray(0, this.#missing) : bytes;
+    this.#missing -= part.length;
+    if (this.#missing > 0 || this.#parts !== undefined) {
+      this.#parts ??= [];
+      this.#parts.push(part);
+    }
+    if (this.#missing === 0) {
+      const message = this.#parts === undefined ? part : Buffer.concat(this.#parts);
+      this.#parts = undefined;
+      this.#flags = undefined;
+      this.#onMessage(flags, message);
+    }
+    return bytes.subarray(part.length);
+  }
 }
+
+const empty = Buffer.alloc(0);
 
 /** @throws ConnectError RESOURCE_EXHAUSTED where a message of so many bytes may not be read */
 export function assertReadable(length: number, maxBytes: number): void {

@@ -9,6 +9,7 @@ import { readContentType, type Wire } from "./content-type.ts";
 import type { Exchange, Fields } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
+import { createInvoker } from "./invoke.ts";
 import { readRequest } from "./read-request.ts";
 import { collectRoutes, type Route } from "./routes.ts";
 import { runStream } from "./run-stream.ts";
@@ -42,9 +43,10 @@ const noFields: Fields = {};
 
 /** Creates a lane. */
 export function createLane(options: LaneOptions): Lane {
-  const { interceptors, readMaxBytes, shutdownSignal, commonFields = () => noFields } = options;
+  const { readMaxBytes, shutdownSignal, commonFields = () => noFields } = options;
   const routes = collectRoutes(options.routes, options);
   const chooseCompression = createCompressionChoice(options.acceptCompression);
+  const invoker = createInvoker(options.interceptors);
   const stalls = createStallWatch(options.stallTimeoutMs);
   const streams = new Set<Call>();
   const endStreams = (): void => {
@@ -77,7 +79,7 @@ export function createLane(options: LaneOptions): Lane {
     const { route, exchange } = call;
     call.fail = failWithAnswer(call);
     if (route.kind === "unary") {
-      readRequest(call, readMaxBytes, (message) => runUnary(call, route, message, interceptors));
+      readRequest(call, readMaxBytes, (message) => runUnary(call, route, message, invoker));
       return;
     }
     streams.add(call);
@@ -88,11 +90,7 @@ export function createLane(options: LaneOptions): Lane {
     if (shutdownSignal.aborted) {
       call.fail(shutdownSignal.reason as ConnectError);
     } else {
-      readRequest(
-        call,
-        readMaxBytes,
-        (message) => void runStream(call, route, message, interceptors, stalls),
-      );
+      readRequest(call, readMaxBytes, (message) => void runStream(call, route, message, invoker, stalls));
     }
   }
 

@@ -1,7 +1,7 @@
 import type { Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Call } from "./call.ts";
-import { assertReadable, compressedFlag, createEnvelopeReader } from "./envelope.ts";
+import { assertReadable, compressedFlag, EnvelopeReader } from "./envelope.ts";
 
 /**
  * Reads the one message of a request and hands it over when the request has ended; what is wrong with it fails
@@ -9,81 +9,101 @@ import { assertReadable, compressedFlag, createEnvelopeReader } from "./envelope
  */
 export function readRequest(call: Call, maxBytes: number, onMessage: (message: Message) => void): void {
   const body = call.exchange.requestBody;
-  const reader = call.wire.protocol.enveloped ? readEnvelope(call, maxBytes) : readBare(call, maxBytes);
-
-  function attempt(step: () => void): void {
+  const reader = call.wire.protocol.enveloped
+    ? new EnvelopedMessage(call, maxBytes)
+    : new BareMessage(call, maxBytes);
+  body.on("data", (chunk: Buffer) => {
     // The call may have ended before its request has.
     if (call.isEnded) return;
     try {
-      step();
+      reader.feed(chunk);
     } catch (error) {
-      body.removeAllListeners("data");
       call.fail(error as ConnectError);
     }
+  });
+  body.on("end", () => {
+    if (call.isEnded) return;
+    let message: Message;
+    try {
+      message = reader.end();
+    } catch (error) {
+      call.fail(error as ConnectError);
+      return;
+    }
+    onMessage(message);
+  });
+}
+
+/** A message in an envelope, and none beside it but those that carry no message. */
+class EnvelopedMessage {
+  readonly #call: Call;
+  readonly #envelopes: EnvelopeReader;
+  #message: Message | undefined;
+
+  constructor(call: Call, maxBytes: number) {
+    this.#call = call;
+    this.#envelopes = new EnvelopeReader(maxBytes, (flags, bytes) => this.#take(flags, bytes));
   }
-  body.on("data", (chunk: Buffer) => attempt(() => reader.feed(chunk)));
-  body.on("end", () => attempt(() => onMessage(reader.end())));
-}
 
-interface MessageReader {
-  feed(chunk: Buffer): void;
-  end(): Message;
-}
+  feed(chunk: Buffer): void {
+    this.#envelopes.feed(chunk);
+  }
 
-function readEnvelope({ codec, wire, route }: Call, maxBytes: number): MessageReader {
-  let message: Message | undefined;
-  const kind = route.kind === "unary" ? "unary" : "server-streaming";
-  const envelopes = createEnvelopeReader(maxBytes, (flags, bytes) => {
+  end(): Message {
+    this.#envelopes.end();
+    if (this.#message === undefined) throw this.#protocolError("missing");
+    return this.#message;
+  }
+
+  #take(flags: number, bytes: Uint8Array): void {
+    const { codec, wire } = this.#call;
     if ((flags & compressedFlag) !== 0) {
       throw new ConnectError(
         "received compressed envelope, but do not know how to decompress",
         Code.Internal,
       );
     }
-    if (wire.protocol.endFlag !== 0 && (flags & wire.protocol.endFlag) !== 0) return;
-    const decoded = codec.decode(bytes);
-    if (message !== undefined) {
-      throw new ConnectError(
-        `protocol error: received extra input message for ${kind} method`,
-        Code.Unimplemented,
-      );
-    }
-    message = decoded;
-  });
-  return {
-    feed: (chunk) => envelopes.feed(chunk),
-    end() {
-      envelopes.end();
-      if (message === undefined) {
-        throw new ConnectError(
-          `protocol error: missing input message for ${kind} method`,
-          Code.Unimplemented,
-        );
-      }
-      return message;
-    },
-  };
+    if ((flags & wire.protocol.endFlag) !== 0) return;
+    const message = codec.decode(bytes);
+    if (this.#message !== undefined) throw this.#protocolError("received extra");
+    this.#message = message;
+  }
+
+  #protocolError(what: string): ConnectError {
+    const kind = this.#call.route.kind === "unary" ? "unary" : "server-streaming";
+    return new ConnectError(`protocol error: ${what} input message for ${kind} method`, Code.Unimplemented);
+  }
 }
 
-function readBare({ codec, exchange }: Call, maxBytes: number): MessageReader {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  const claimed = Number(exchange.requestHeaders["content-length"] ?? 0);
-  return {
-    feed(chunk) {
-      assertReadable(claimed, maxBytes);
-      chunks.push(chunk);
-      length += chunk.length;
-      if (length > maxBytes) {
-        throw new ConnectError(
-          `message size is larger than configured readMaxBytes ${maxBytes}`,
-          Code.ResourceExhausted,
-        );
-      }
-    },
-    end() {
-      const [first] = chunks;
-      return codec.decode(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks));
-    },
-  };
+/** A body that is the message. */
+class BareMessage {
+  readonly #call: Call;
+  readonly #maxBytes: number;
+  readonly #chunks: Buffer[] = [];
+  #length = 0;
+
+  constructor(call: Call, maxBytes: number) {
+    this.#call = call;
+    this.#maxBytes = maxBytes;
+  }
+
+  feed(chunk: Buffer): void {
+    if (this.#length === 0) {
+      assertReadable(Number(this.#call.exchange.requestHeaders["content-length"] ?? 0), this.#maxBytes);
+    }
+    this.#chunks.push(chunk);
+    this.#length += chunk.length;
+    if (this.#length > this.#maxBytes) {
+      throw new ConnectError(
+        `message size is larger than configured readMaxBytes ${this.#maxBytes}`,
+        Code.ResourceExhausted,
+      );
+    }
+  }
+
+  end(): Message {
+    const [first] = this.#chunks;
+    const isWhole = this.#chunks.length === 1 && first !== undefined;
+    return this.#call.codec.decode(isWhole ? first : Buffer.concat(this.#chunks));
+  }
 }

@@ -1,11 +1,10 @@
 import type { Message } from "@bufbuild/protobuf";
-import type { Interceptor } from "@connectrpc/connect";
 import { readBursts } from "./bursts.ts";
 import type { Call } from "./call.ts";
 import { compressMinBytes } from "./compression.ts";
 import { encodeBurst } from "./encode-once.ts";
 import { compressedFlag, wrapInEnvelope } from "./envelope.ts";
-import { invokeStream } from "./invoke.ts";
+import type { Invoker } from "./invoke.ts";
 import { endResponse, startResponse, toConnectError } from "./response.ts";
 import type { StreamRoute } from "./routes.ts";
 import type { StallWatch } from "./stall-watch.ts";
@@ -24,7 +23,7 @@ export async function runStream(
   call: Call,
   route: StreamRoute,
   message: Message,
-  interceptors: readonly Interceptor[],
+  invoker: Invoker,
   stalls: StallWatch,
 ): Promise<void> {
   const silence = setTimeout(() => startResponse(call), silentHeadMs);
@@ -38,7 +37,7 @@ export async function runStream(
     });
   };
   try {
-    const { messages, takeTrailer } = await invokeStream(call, route, message, interceptors);
+    const { messages, takeTrailer } = await invoker.stream(call, route, message);
     const iterator = readBursts(messages)[Symbol.asyncIterator]();
     // Not awaited: a source that is stuck in an await would hold up the end of the call.
     leave = () => void iterator.return?.().catch(() => {});

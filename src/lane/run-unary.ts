@@ -1,7 +1,6 @@
 import type { Message } from "@bufbuild/protobuf";
-import type { Interceptor } from "@connectrpc/connect";
 import type { Call } from "./call.ts";
-import { invokeUnary } from "./invoke.ts";
+import type { Invoker } from "./invoke.ts";
 import { answerError, answerUnary, toConnectError } from "./response.ts";
 import type { UnaryRoute } from "./routes.ts";
 
@@ -9,13 +8,8 @@ import type { UnaryRoute } from "./routes.ts";
  * Runs a unary call and answers it, once, with whatever comes first: its response, its failure or its deadline.
  * Whether its handler notices the deadline or not, nobody waits for it any longer.
  */
-export function runUnary(
-  call: Call,
-  route: UnaryRoute,
-  message: Message,
-  interceptors: readonly Interceptor[],
-): void {
-  invokeUnary(call, route, message, interceptors).then(
+export function runUnary(call: Call, route: UnaryRoute, message: Message, invoker: Invoker): void {
+  invoker.unary(call, route, message).then(
     (response) => succeed(call, response),
     (error) => call.fail(toConnectError(error)),
   );

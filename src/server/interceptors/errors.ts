@@ -9,6 +9,7 @@ import {
 } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { wrapBursts } from "../../lane/bursts.ts";
+import { passThrough } from "../../lane/pass-through.ts";
 import { translateDatabaseError } from "../../platform/database-errors.ts";
 import { DomainError, type ErrorKind } from "../../platform/errors.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -32,7 +33,7 @@ const errorDomain = "user-bridge";
  * text goes to the log alone.
  */
 export function createErrorInterceptor(logger: Logger): Interceptor {
-  return (next) => async (request) => {
+  return passThrough((next) => async (request) => {
     try {
       const response = await next(request);
       return response.stream
@@ -46,7 +47,7 @@ export function createErrorInterceptor(logger: Logger): Interceptor {
     } catch (error) {
       throw toConnectError(error, request, logger);
     }
-  };
+  });
 }
 
 /** A stream fails while it is read, long after the call that returned it. */

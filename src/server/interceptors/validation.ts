@@ -2,6 +2,7 @@ import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { pathToString } from "@bufbuild/protobuf/reflect";
 import { createValidator, type Validator } from "@bufbuild/protovalidate";
 import type { Interceptor } from "@connectrpc/connect";
+import { passThrough } from "../../lane/pass-through.ts";
 import { type FieldViolation, InvalidInputError } from "../../platform/errors.ts";
 
 /**
@@ -11,13 +12,13 @@ import { type FieldViolation, InvalidInputError } from "../../platform/errors.ts
  */
 export function createValidationInterceptor(): Interceptor {
   const validator = createValidator();
-  return (next) => (request) => {
+  return passThrough((next) => (request) => {
     if (!request.stream) {
       validate(validator, request.method.input, request.message);
       return next(request);
     }
     return next({ ...request, message: validateEach(validator, request.method.input, request.message) });
-  };
+  });
 }
 
 async function* validateEach<T extends Message>(
