@@ -92,6 +92,17 @@ export function createResponse(call: Call, message: unknown, copied: boolean): A
   return response as unknown as AnyResponse;
 }
 
+/**
+ * The same request or response with another message: `{ ...original, message }`, without making the lazy parts
+ * that a spread would read.
+ */
+export function withMessage<T extends AnyRequest | AnyResponse>(original: T, message: T["message"]): T {
+  const known: unknown = original;
+  if (known instanceof LaneRequest) return createRequest(known[callOf], message, true) as T;
+  if (known instanceof LaneResponse) return createResponse(known[callOf], message, true) as T;
+  return { ...original, message };
+}
+
 /** Whether a response has the header objects of its call, and not others that an interceptor has given it. */
 export function hasOwnMetadata(response: AnyResponse): boolean {
   return response instanceof LaneResponse;

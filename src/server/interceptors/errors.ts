@@ -9,6 +9,7 @@ import {
 } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { wrapBursts } from "../../lane/bursts.ts";
+import { withMessage } from "../../lane/messages.ts";
 import { passThrough } from "../../lane/pass-through.ts";
 import { translateDatabaseError } from "../../platform/database-errors.ts";
 import { DomainError, type ErrorKind } from "../../platform/errors.ts";
@@ -37,12 +38,12 @@ export function createErrorInterceptor(logger: Logger): Interceptor {
     try {
       const response = await next(request);
       return response.stream
-        ? {
-            ...response,
-            message: wrapBursts(response.message, (items) =>
-              translateStream(items, (e) => toConnectError(e, request, logger)),
+        ? withMessage(
+            response,
+            wrapBursts(response.message, (items) =>
+              translateStream(items, (error) => toConnectError(error, request, logger)),
             ),
-          }
+          )
         : response;
     } catch (error) {
       throw toConnectError(error, request, logger);

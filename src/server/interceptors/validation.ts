@@ -2,6 +2,7 @@ import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { pathToString } from "@bufbuild/protobuf/reflect";
 import { createValidator, type Validator } from "@bufbuild/protovalidate";
 import type { Interceptor } from "@connectrpc/connect";
+import { withMessage } from "../../lane/messages.ts";
 import { passThrough } from "../../lane/pass-through.ts";
 import { type FieldViolation, InvalidInputError } from "../../platform/errors.ts";
 
@@ -17,7 +18,7 @@ export function createValidationInterceptor(): Interceptor {
       validate(validator, request.method.input, request.message);
       return next(request);
     }
-    return next({ ...request, message: validateEach(validator, request.method.input, request.message) });
+    return next(withMessage(request, validateEach(validator, request.method.input, request.message)));
   });
 }
 
