@@ -1,22 +1,9 @@
-import { Command } from "commander";
-import { eventsCommand } from "./cli/events.ts";
-import { reportFailure } from "./cli/failure.ts";
-import { importCommand } from "./cli/import.ts";
-import { migrateCommand } from "./cli/migrate.ts";
-import { serveCommand } from "./cli/serve.ts";
+import { enableCompileCache } from "node:module";
+import { join } from "node:path";
 
-const program = new Command("user-bridge")
-  .description(
-    "Users and their live events over gRPC, gRPC-Web and Connect, on one port in front of Postgres",
-  )
-  .addCommand(serveCommand(process.env))
-  .addCommand(migrateCommand(process.env))
-  .addCommand(eventsCommand(process.env))
-  .addCommand(importCommand(process.env))
-  .showHelpAfterError("(--help says more)");
+// Compiling what is imported takes longer than anything else at a start. Where the folder cannot be written, it
+// is compiled each time.
+enableCompileCache(join(import.meta.dirname, "../.cache/compiled"));
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  reportFailure(error);
-}
+const { runProgram } = await import("./cli/program.ts");
+await runProgram(process.argv, process.env);
