@@ -25,6 +25,20 @@ export default {
       to: { path: slices },
     },
     {
+      name: "lane-knows-nothing-else",
+      comment: "The lane serves any service; it could be published on its own.",
+      severity: "error",
+      from: { path: "^src/lane/" },
+      to: { path: "^(?:src/(?!lane/)|gen/)" },
+    },
+    {
+      name: "slices-know-no-lane",
+      comment: "A slice may say that its messages go to many, and no more.",
+      severity: "error",
+      from: { path: slices },
+      to: { path: "^src/lane/", pathNot: "^src/lane/(?:bursts|encode-once)\\.ts$" },
+    },
+    {
       name: "slices-know-no-host",
       comment: "A slice must work behind any transport.",
       severity: "error",
