@@ -122,7 +122,8 @@ export async function openEventTailer(
           for (const caller of served) caller.resolve();
         },
         async (error) => {
-          report(false, error);
+          // A read that was dropped to close says nothing of the log.
+          if (!closing.signal.aborted) report(false, error);
           for (const caller of served) caller.reject(error);
           // A database that is away is asked again after the poll interval, not in a tight loop.
           await called.next(pollIntervalMs).catch(() => {});
