@@ -4,8 +4,8 @@ import type { Config } from "../platform/config.ts";
 import { openDatabase } from "../platform/database.ts";
 import type { Logger } from "../platform/logger.ts";
 import { migrate, requireCurrentSchema } from "../platform/migrator.ts";
-import type { Database, Schema, Transaction } from "../schema.ts";
-import { insertUsers } from "../users/user.repository.ts";
+import type { Database, Schema } from "../schema.ts";
+import { findNameHolders, insertUsers } from "../users/user.repository.ts";
 import type { User } from "../users/user.ts";
 import type { Outcome, Registrar } from "./registrar.ts";
 
@@ -40,7 +40,9 @@ async function registerTogether(database: Database, users: readonly User[]): Pro
   const { result } = await writeWithEvents(database, async (transaction) => {
     const taken = await insertUsers(transaction, users);
     const refused = users.filter((user) => taken.has(user.id));
-    const holders = await findEmailHolders(transaction, refused);
+    const emails = refused.map((user) => user.email);
+    const found = refused.length === 0 ? [] : await findNameHolders(transaction, emails, []);
+    const holders = new Map(found.map((holder) => [holder.email, holder]));
     const places = new Map(users.map((user, place) => [user.id, place]));
     return {
       result: users.map((user, place): Outcome => {
@@ -61,21 +63,4 @@ async function registerTogether(database: Database, users: readonly User[]): Pro
     };
   });
   return result;
-}
-
-/** Who holds the emails of these users, by email. */
-async function findEmailHolders(
-  transaction: Transaction,
-  users: readonly User[],
-): Promise<Map<string, { id: string; username: string }>> {
-  if (users.length === 0) {
-    return new Map();
-  }
-  const emails = users.map((user) => user.email);
-  const holders = await transaction
-    .selectFrom("users")
-    .select(["id", "email", "username"])
-    .where("email", "in", emails)
-    .execute();
-  return new Map(holders.map((holder) => [holder.email, holder]));
 }

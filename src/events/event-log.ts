@@ -1,4 +1,4 @@
-import { inTransaction } from "../platform/transaction.ts";
+import { type Abortable, inTransaction } from "../platform/transaction.ts";
 import type { Database, Transaction } from "../schema.ts";
 import { appendEvents } from "./event.repository.ts";
 import type { EventDraft } from "./event.ts";
@@ -16,13 +16,14 @@ export interface Written<Result> {
 export interface EventLog {
   /**
    * Runs a write and appends its events as the last thing of the same transaction: the events exist if and
-   * only if the change committed. `work` may run more than once and must not keep state between runs.
+   * only if the change committed. `work` may run more than once and must not keep state between runs; `caller`
+   * is as in {@link inTransaction}.
    *
    * @throws what `work` throws, after a rollback
    */
   write<Result>(
     work: (transaction: Transaction) => Promise<Written<Result>>,
-    signal?: AbortSignal,
+    caller?: Abortable,
   ): Promise<Result>;
   /** See {@link streamEvents}. */
   stream(request: StreamRequest, signal: AbortSignal): AsyncGenerator<StreamItem, never>;
@@ -42,8 +43,8 @@ export interface EventLogDependencies {
 export function createEventLog(dependencies: EventLogDependencies): EventLog {
   const { database, tailer, announce, streamPageSize } = dependencies;
   return {
-    async write(work, signal) {
-      const { result, events } = await writeWithEvents(database, work, signal);
+    async write(work, caller) {
+      const { result, events } = await writeWithEvents(database, work, caller);
       if (events.length > 0) {
         tailer.wake();
         announce();
@@ -58,7 +59,7 @@ export function createEventLog(dependencies: EventLogDependencies): EventLog {
 export function writeWithEvents<Result>(
   database: Database,
   work: (transaction: Transaction) => Promise<Written<Result>>,
-  signal?: AbortSignal,
+  caller?: Abortable,
 ): Promise<Written<Result>> {
   return inTransaction(
     database,
@@ -69,6 +70,6 @@ export function writeWithEvents<Result>(
       }
       return written;
     },
-    signal,
+    caller,
   );
 }

@@ -1,4 +1,4 @@
-import { v7 as uuidv7 } from "uuid";
+import { newId } from "../platform/new-id.ts";
 import type { UserSnapshot } from "./user-snapshot.ts";
 
 /** What can happen to a user. */
@@ -34,7 +34,7 @@ export const everyEvent: EventFilter = { types: new Set(), userIds: new Set() };
 
 /** Drafts an event that happens now. */
 export function draftEvent(type: EventType, user: UserSnapshot, occurredAt: Date): EventDraft {
-  return { id: uuidv7(), type, user, occurredAt };
+  return { id: newId(occurredAt), type, user, occurredAt };
 }
 
 /** Whether the filter lets the event pass. */

@@ -3,26 +3,31 @@ import { isRetryable } from "./database-errors.ts";
 
 const attempts = 5;
 
+/** What says by throwing that nobody waits any more: an AbortSignal, or several callers as one. */
+export interface Abortable {
+  throwIfAborted(): void;
+}
+
 /**
  * Runs work in a transaction (READ COMMITTED) and commits it. A transaction that the database broke off to
  * resolve a deadlock is run again, so `work` must not keep state between runs.
  *
- * @param signal when it aborts before the commit, nothing is kept and its reason is thrown
+ * @param caller when it aborts before the commit, nothing is kept and what it throws is thrown
  */
 export async function inTransaction<Schema, Result>(
   database: Kysely<Schema>,
   work: (transaction: Transaction<Schema>) => Promise<Result>,
-  signal?: AbortSignal,
+  caller?: Abortable,
 ): Promise<Result> {
   for (let attempt = 1; ; attempt++) {
-    signal?.throwIfAborted();
+    caller?.throwIfAborted();
     try {
       return await database.transaction().execute(async (transaction) => {
         // The wait for a connection may have outlasted the caller.
-        signal?.throwIfAborted();
+        caller?.throwIfAborted();
         const result = await work(transaction);
         // Nor is anything kept that nobody waits for: up to the commit it can still be dropped whole.
-        signal?.throwIfAborted();
+        caller?.throwIfAborted();
         return result;
       });
     } catch (error) {

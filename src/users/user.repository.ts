@@ -1,43 +1,39 @@
-import type { Selectable } from "kysely";
+import { type RawBuilder, type Selectable, sql } from "kysely";
 import type { Database, Transaction } from "../schema.ts";
 import { EmailTakenError, UsernameTakenError } from "./user.errors.ts";
 import type { UserTables } from "./user.table.ts";
 import type { User } from "./user.ts";
 
-/** The one column to look a user up by, and the value in its normal form. */
-export type UserKey =
-  | { readonly column: "id"; readonly value: string }
-  | { readonly column: "email"; readonly value: string }
-  | { readonly column: "username"; readonly value: string };
+/** A column that identifies a user. */
+export type KeyColumn = "id" | "email" | "username";
+
+/** The one column to look a user up by, and the value. */
+export interface UserKey {
+  readonly column: KeyColumn;
+  readonly value: string;
+}
 
 /** Why a row was not inserted. */
 export type Taken = "email" | "username";
 
-/** Finds one user. */
-export async function findUser(
-  database: Database,
-  key: UserKey,
-  signal?: AbortSignal,
-): Promise<User | undefined> {
-  const row = await database
-    .selectFrom("users")
-    .selectAll()
-    .where(key.column, "=", key.value)
-    .executeTakeFirst(signal === undefined ? {} : { signal });
-  return row && toUser(row);
-}
+/** A user as these statements read it: a number of milliseconds costs pg a fraction of what a date does. */
+type UserRow = Omit<Selectable<UserTables["users"]>, "created_at"> & { created_at_ms: number };
 
-/** Finds the users that exist, in no particular order. */
+const columns = sql.raw(
+  "id, email, username, is_active, (extract(epoch from created_at) * 1000)::float8 as created_at_ms",
+);
+
+/**
+ * Finds the users that exist, by their value of the column, in no particular order. Values are in their normal
+ * form; ids must be UUIDs, and texts such as PostgreSQL can store: it would refuse them all for the sake of one.
+ */
 export async function findUsers(
   database: Database,
-  ids: readonly string[],
-  signal?: AbortSignal,
+  column: KeyColumn,
+  values: readonly string[],
 ): Promise<User[]> {
-  const rows = await database
-    .selectFrom("users")
-    .selectAll()
-    .where("id", "in", ids)
-    .execute(signal === undefined ? {} : { signal });
+  const { rows } = await sql<UserRow>`
+    select ${columns} from users where ${sql.raw(column)} = ${anyOf(column, values)}`.execute(database);
   return rows.map(toUser);
 }
 
@@ -50,7 +46,8 @@ export async function listUsersAfter(
 ): Promise<User[]> {
   const rows = await database
     .selectFrom("users")
-    .selectAll()
+    .select(["id", "email", "username", "is_active"])
+    .select(sql<number>`(extract(epoch from created_at) * 1000)::float8`.as("created_at_ms"))
     .$if(afterId !== undefined, (query) => query.where("id", ">", afterId as string))
     .orderBy("id")
     .limit(limit)
@@ -58,15 +55,38 @@ export async function listUsersAfter(
   return rows.map(toUser);
 }
 
-/** Reads a user and locks its row until the transaction ends. */
-export async function lockUser(transaction: Transaction, id: string): Promise<User | undefined> {
-  const row = await transaction
-    .selectFrom("users")
-    .selectAll()
-    .where("id", "=", id)
-    .forUpdate()
-    .executeTakeFirst();
-  return row && toUser(row);
+/**
+ * Reads users and locks their rows until the transaction ends, in the order of their ids, so that two
+ * transactions never wait for each other.
+ *
+ * @param mayWait whether to wait for rows that others have locked; if not, their ids are told apart
+ */
+export async function lockUsers(
+  transaction: Transaction,
+  ids: readonly string[],
+  mayWait: boolean,
+): Promise<{ users: Map<string, User>; busyIds: Set<string> }> {
+  const { rows } = await sql<UserRow>`
+    select ${columns} from users where id = ${anyOf("id", ids)}
+    order by id for update ${sql.raw(mayWait ? "" : "skip locked")}`.execute(transaction);
+  const users = new Map(rows.map((row) => [row.id, toUser(row)]));
+  const missing = mayWait ? [] : ids.filter((id) => !users.has(id));
+  const busy = missing.length === 0 ? [] : await findUsers(transaction, "id", missing);
+  return { users, busyIds: new Set(busy.map((user) => user.id)) };
+}
+
+/** Finds who holds any of the emails or any of the usernames. */
+export async function findNameHolders(
+  transaction: Transaction,
+  emails: readonly string[],
+  usernames: readonly string[],
+): Promise<Pick<User, "id" | "email" | "username">[]> {
+  const { rows } = await sql<Pick<User, "id" | "email" | "username">>`
+    select id, email, username from users
+    where email = ${anyOf("email", emails)} or username = ${anyOf("username", usernames)}`.execute(
+    transaction,
+  );
+  return rows;
 }
 
 /**
@@ -81,12 +101,10 @@ export async function insertUsers(
 ): Promise<Map<string, Taken>> {
   const refused = new Map<string, Taken>();
   for (let pending = users; pending.length > 0; ) {
-    const inserted = await transaction
-      .insertInto("users")
-      .values(pending.map(toRow))
-      .onConflict((conflict) => conflict.doNothing())
-      .returning("id")
-      .execute();
+    const { rows: inserted } = await sql<{ id: string }>`
+      insert into users (id, email, username, is_active, created_at)
+      select id, email, username, is_active, created_at from ${rowsOf(pending)}
+      on conflict do nothing returning id`.execute(transaction);
     const insertedIds = new Set(inserted.map((row) => row.id));
     const left = pending.filter((user) => !insertedIds.has(user.id));
     for (const [id, taken] of await findTaken(transaction, left)) {
@@ -102,24 +120,11 @@ async function findTaken(transaction: Transaction, users: readonly User[]): Prom
   if (users.length === 0) {
     return new Map();
   }
-  const holders = await transaction
-    .selectFrom("users")
-    .select(["email", "username"])
-    .where((where) =>
-      where.or([
-        where(
-          "email",
-          "in",
-          users.map((user) => user.email),
-        ),
-        where(
-          "username",
-          "in",
-          users.map((user) => user.username),
-        ),
-      ]),
-    )
-    .execute();
+  const holders = await findNameHolders(
+    transaction,
+    users.map((user) => user.email),
+    users.map((user) => user.username),
+  );
   const emails = new Set(holders.map((holder) => holder.email));
   const usernames = new Set(holders.map((holder) => holder.username));
   return new Map(
@@ -131,49 +136,56 @@ async function findTaken(transaction: Transaction, users: readonly User[]): Prom
 }
 
 /**
- * Writes a user's changed fields. The row must be locked.
+ * Writes the changed fields of users whose rows are locked.
  *
- * @throws EmailTakenError, UsernameTakenError
+ * @throws EmailTakenError, UsernameTakenError where somebody else has just taken a name
  */
-export async function updateUser(transaction: Transaction, user: User): Promise<void> {
-  try {
-    await transaction
-      .updateTable("users")
-      .set({ email: user.email, username: user.username, is_active: user.isActive })
-      .where("id", "=", user.id)
-      .execute();
-  } catch (error) {
-    throw translateUniqueViolation(error);
-  }
+export async function updateUsers(transaction: Transaction, users: readonly User[]): Promise<void> {
+  await sql`
+    update users set email = given.email, username = given.username, is_active = given.is_active
+    from ${rowsOf(users)} where users.id = given.id`.execute(transaction);
 }
 
-/** Deletes a user. */
-export async function deleteUser(transaction: Transaction, id: string): Promise<void> {
-  await transaction.deleteFrom("users").where("id", "=", id).execute();
+/** Deletes users. */
+export async function deleteUsers(transaction: Transaction, ids: readonly string[]): Promise<void> {
+  await sql`delete from users where id = ${anyOf("id", ids)}`.execute(transaction);
 }
 
-function translateUniqueViolation(error: unknown): unknown {
+/** What a violated constraint means to the caller; any other failure as it is. */
+export function translateUniqueViolation(error: unknown): unknown {
   const { constraint } = error as { constraint?: string };
   if (constraint === "users_email_key") return new EmailTakenError();
   return constraint === "users_username_key" ? new UsernameTakenError() : error;
 }
 
-function toUser(row: Selectable<UserTables["users"]>): User {
+/**
+ * For `column = …`. One JSON parameter, so that the statement's text is the same for any number and the driver has
+ * nothing to escape; in a subquery, because the planner looks at each element of an array that it can see.
+ */
+function anyOf(column: KeyColumn, values: readonly string[]): RawBuilder<unknown> {
+  const type = sql.raw(column === "id" ? "uuid" : "text");
+  return sql`any(array(select json_array_elements_text(${JSON.stringify(values)}::json)::${type}))`;
+}
+
+/** Users as a relation `given`, by one JSON parameter: the statement's text is the same for any number. */
+function rowsOf(users: readonly User[]): RawBuilder<unknown> {
+  const rows = users.map(({ id, email, username, isActive, createdAt }) => ({
+    id,
+    email,
+    username,
+    is_active: isActive,
+    created_at: createdAt,
+  }));
+  return sql`json_to_recordset(${JSON.stringify(rows)}::json)
+    as given(id uuid, email text, username text, is_active boolean, created_at timestamptz)`;
+}
+
+function toUser(row: UserRow): User {
   return {
     id: row.id,
     email: row.email,
     username: row.username,
     isActive: row.is_active,
-    createdAt: row.created_at,
-  };
-}
-
-function toRow(user: User): Selectable<UserTables["users"]> {
-  return {
-    id: user.id,
-    email: user.email,
-    username: user.username,
-    is_active: user.isActive,
-    created_at: user.createdAt,
+    createdAt: new Date(row.created_at_ms),
   };
 }

@@ -1,19 +1,22 @@
-import { draftEvent, type EventType } from "../events/event.ts";
-import type { EventLog, Written } from "../events/event-log.ts";
-import type { Database, Transaction } from "../schema.ts";
+import type { EventLog } from "../events/event-log.ts";
+import type { Database } from "../schema.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
-import {
-  EmailTakenError,
-  InvalidPageTokenError,
-  UserNotFoundError,
-  UsernameTakenError,
-} from "./user.errors.ts";
+import { InvalidPageTokenError, UserNotFoundError } from "./user.errors.ts";
 import type { UserKey } from "./user.repository.ts";
 import * as repository from "./user.repository.ts";
 import type { User, UserChange } from "./user.ts";
-import { changeUser, createUser, normalizeEmail, normalizeUsername, setUserActive } from "./user.ts";
+import { createUser, normalizeEmail, normalizeUserId, normalizeUsername } from "./user.ts";
+import { createUserLookup } from "./user-lookup.ts";
+import { createUserWriter } from "./user-writer.ts";
 
-/** Users: looking them up and changing them. Each change is one event. */
+/**
+ * Users: looking them up and changing them. Each change is one event.
+ *
+ * Concurrent calls share queries and transactions. A signal that aborts while its call waits for one of them takes
+ * the call out; later it changes nothing for a look-up, and a write is dropped only if nobody who shares its
+ * transaction waits any more. A write that fails with its signal's reason has not happened. None but `list` fails
+ * at the moment of the abort: the server's own request path does that.
+ */
 export interface UserService {
   /** @throws InvalidInputError, EmailTakenError, UsernameTakenError */
   register(input: { email: string; username: string }, signal?: AbortSignal): Promise<User>;
@@ -49,38 +52,25 @@ export interface UserServiceDependencies {
 
 /** Creates the service. Failures of the database pass through as they are; the server translates them. */
 export function createUserService({ database, log, now }: UserServiceDependencies): UserService {
-  async function changeLocked(
-    id: string,
-    change: (user: User) => User,
-    eventType: EventType,
-    signal?: AbortSignal,
-  ): Promise<User> {
-    return log.write(async (transaction) => {
-      const user = await getLocked(transaction, id);
-      const changed = change(user);
-      if (changed === user) {
-        return { result: user, events: [] };
-      }
-      await repository.updateUser(transaction, changed);
-      return { result: changed, events: [draftEvent(eventType, changed, now())] };
-    }, signal);
-  }
+  const lookup = createUserLookup(database);
+  const writer = createUserWriter(log, now);
 
   return {
-    register: (input, signal) =>
-      log.write((transaction) => registerUser(transaction, createUser(input, now())), signal),
+    async register(input, signal) {
+      return writer.register(createUser(input, now()), signal);
+    },
 
-    async get(key, signal) {
-      const user = await repository.findUser(database, normalizeKey(key), signal);
-      if (user === undefined) {
-        throw new UserNotFoundError();
-      }
-      return user;
+    get(key, signal) {
+      const value = normalizeKey(key);
+      return value === undefined
+        ? Promise.reject(new UserNotFoundError())
+        : lookup[key.column](value, signal);
     },
 
     async batchGet(ids, signal) {
-      const distinct = [...new Set(ids.map((id) => id.toLowerCase()))];
-      const users = await repository.findUsers(database, distinct, signal);
+      signal?.throwIfAborted();
+      const distinct = [...new Set(ids.flatMap((id) => normalizeUserId(id) ?? []))];
+      const users = await repository.findUsers(database, "id", distinct);
       const byId = new Map(users.map((user) => [user.id, user]));
       return distinct.flatMap((id) => byId.get(id) ?? []);
     },
@@ -101,49 +91,44 @@ export function createUserService({ database, log, now }: UserServiceDependencie
       };
     },
 
-    update: (id, change, signal) =>
-      changeLocked(id, (user) => changeUser(user, change), "user_updated", signal),
+    async update(id, change, signal) {
+      return writer.change({ kind: "update", id: requireUserId(id), change }, signal);
+    },
 
-    setActive: (id, isActive, signal) =>
-      changeLocked(
-        id,
-        (user) => setUserActive(user, isActive),
-        isActive ? "user_activated" : "user_deactivated",
-        signal,
-      ),
+    async setActive(id, isActive, signal) {
+      return writer.change({ kind: "set_active", id: requireUserId(id), isActive }, signal);
+    },
 
-    delete: (id, signal) =>
-      log.write(async (transaction) => {
-        const user = await getLocked(transaction, id);
-        await repository.deleteUser(transaction, id);
-        return { result: undefined, events: [draftEvent("user_deleted", user, now())] };
-      }, signal),
+    async delete(id, signal) {
+      await writer.change({ kind: "delete", id: requireUserId(id) }, signal);
+    },
   };
 }
 
-async function registerUser(transaction: Transaction, user: User): Promise<Written<User>> {
-  const taken = (await repository.insertUsers(transaction, [user])).get(user.id);
-  if (taken !== undefined) {
-    throw taken === "email" ? new EmailTakenError() : new UsernameTakenError();
+/**
+ * The key's value in its normal form; undefined where no user can have it. One that the database refuses must
+ * not get into a query that others share.
+ */
+function normalizeKey({ column, value }: UserKey): string | undefined {
+  switch (column) {
+    case "id":
+      return normalizeUserId(value);
+    case "email":
+      return isStorableText(value) ? normalizeEmail(value) : undefined;
+    case "username":
+      return isStorableText(value) ? normalizeUsername(value) : undefined;
   }
-  return { result: user, events: [draftEvent("user_registered", user, user.createdAt)] };
 }
 
-async function getLocked(transaction: Transaction, id: string): Promise<User> {
-  const user = await repository.lockUser(transaction, id);
-  if (user === undefined) {
+/** PostgreSQL's text holds every character but U+0000, and no halves of characters. */
+function isStorableText(text: string): boolean {
+  return text.isWellFormed() && !text.includes("\0");
+}
+
+function requireUserId(text: string): string {
+  const id = normalizeUserId(text);
+  if (id === undefined) {
     throw new UserNotFoundError();
   }
-  return user;
-}
-
-function normalizeKey(key: UserKey): UserKey {
-  switch (key.column) {
-    case "id":
-      return key;
-    case "email":
-      return { column: "email", value: normalizeEmail(key.value) };
-    case "username":
-      return { column: "username", value: normalizeUsername(key.value) };
-  }
+  return id;
 }

@@ -1,5 +1,5 @@
-import { v7 as uuidv7 } from "uuid";
 import { type FieldViolation, InvalidInputError } from "../platform/errors.ts";
+import { newId } from "../platform/new-id.ts";
 
 /** A user. Email and username are in their normal form. */
 export interface User {
@@ -30,6 +30,14 @@ export function normalizeEmail(text: string): string {
 /** The form in which a username is stored, compared and unique. */
 export function normalizeUsername(text: string): string {
   return text.toLowerCase();
+}
+
+const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** The form in which an id is stored; undefined where the text is no id. */
+export function normalizeUserId(text: string): string | undefined {
+  const id = text.toLowerCase();
+  return uuidPattern.test(id) ? id : undefined;
 }
 
 /** What is wrong with an email, if anything; `field` is where it came from. */
@@ -66,7 +74,7 @@ export function createUser(input: { email: string; username: string }, now: Date
     findUsernameViolation(input.username, "username"),
   ]);
   return {
-    id: uuidv7({ msecs: now.getTime() }),
+    id: newId(now),
     email: normalizeEmail(input.email),
     username: normalizeUsername(input.username),
     isActive: true,

@@ -1,0 +1,171 @@
+import { draftEvent, type EventDraft, type EventType } from "../events/event.ts";
+import { EmailTakenError, UserNotFoundError, UsernameTakenError } from "./user.errors.ts";
+import { changeUser, setUserActive, type User, type UserChange } from "./user.ts";
+
+/** A change of a user that exists, as data, so that those of many callers can be carried out together. */
+export type ChangeCommand = { readonly id: string } & (
+  | { readonly kind: "update"; readonly change: UserChange }
+  | { readonly kind: "set_active"; readonly isActive: boolean }
+  | { readonly kind: "delete" }
+);
+
+/** What the changes are decided on, as one transaction sees it. */
+export interface ChangeBasis {
+  /** The users to be changed, by id. */
+  readonly users: ReadonlyMap<string, User>;
+  /** Ids of those that exist, but that another transaction has locked. */
+  readonly busyIds: ReadonlySet<string>;
+  /** Who holds the wanted emails and usernames, by email and by username. */
+  readonly emailHolders: ReadonlyMap<string, string>;
+  readonly usernameHolders: ReadonlyMap<string, string>;
+}
+
+/** The result of a change, the error that refuses it, or that this transaction cannot carry it out. */
+export type ChangeOutcome = User | Error | "not_now";
+
+/** What is to be written. */
+export interface ChangeDecision {
+  /** One for each command, in order; the user as the command left it. */
+  readonly outcomes: readonly ChangeOutcome[];
+  /** Ids of users to delete; to be done before the updates, which may take their names. */
+  readonly deleted: ReadonlySet<string>;
+  /** Users to update, by id, in their final state. */
+  readonly updated: ReadonlyMap<string, User>;
+  /** One for each change, in order. */
+  readonly events: readonly EventDraft[];
+}
+
+/** Decides what becomes of changes that are made one after the other. */
+export function decideChanges(
+  commands: readonly ChangeCommand[],
+  basis: ChangeBasis,
+  now: Date,
+): ChangeDecision {
+  const decision = new Decision(basis, now);
+  return {
+    outcomes: commands.map((command) => decision.decide(command)),
+    deleted: decision.deleted,
+    updated: decision.updated,
+    events: decision.events,
+  };
+}
+
+class Decision {
+  readonly deleted = new Set<string>();
+  readonly updated = new Map<string, User>();
+  readonly events: EventDraft[] = [];
+  readonly #now: Date;
+  readonly #users: Map<string, User>;
+  readonly #emails: Names;
+  readonly #usernames: Names;
+  /** Whose later commands have to wait for an earlier one. */
+  readonly #notNow: Set<string>;
+
+  constructor(basis: ChangeBasis, now: Date) {
+    this.#now = now;
+    this.#users = new Map(basis.users);
+    this.#emails = new Names(basis.emailHolders);
+    this.#usernames = new Names(basis.usernameHolders);
+    this.#notNow = new Set(basis.busyIds);
+  }
+
+  decide(command: ChangeCommand): ChangeOutcome {
+    if (this.#notNow.has(command.id)) {
+      return "not_now";
+    }
+    const user = this.#users.get(command.id);
+    if (user === undefined) {
+      return new UserNotFoundError();
+    }
+    switch (command.kind) {
+      case "update":
+        return this.#update(user, command.change);
+      case "set_active":
+        return this.#write(
+          user,
+          setUserActive(user, command.isActive),
+          command.isActive ? "user_activated" : "user_deactivated",
+        );
+      case "delete":
+        return this.#delete(user);
+    }
+  }
+
+  #update(user: User, change: UserChange): ChangeOutcome {
+    let changed: User;
+    try {
+      changed = changeUser(user, change);
+    } catch (error) {
+      return error as Error;
+    }
+    const { id } = user;
+    if (changed.email !== user.email && this.#emails.isHeld(changed.email)) return new EmailTakenError();
+    if (changed.username !== user.username && this.#usernames.isHeld(changed.username)) {
+      return new UsernameTakenError();
+    }
+    if (
+      this.#emails.isLeftByOther(changed.email, id) ||
+      this.#usernames.isLeftByOther(changed.username, id)
+    ) {
+      this.#notNow.add(id);
+      return "not_now";
+    }
+    this.#emails.move(id, user.email, changed.email);
+    this.#usernames.move(id, user.username, changed.username);
+    return this.#write(user, changed, "user_updated");
+  }
+
+  #write(user: User, changed: User, type: EventType): User {
+    if (changed !== user) {
+      this.#users.set(user.id, changed);
+      this.updated.set(user.id, changed);
+      this.events.push(draftEvent(type, changed, this.#now));
+    }
+    return changed;
+  }
+
+  #delete(user: User): User {
+    this.#users.delete(user.id);
+    this.updated.delete(user.id);
+    this.deleted.add(user.id);
+    this.#emails.free(user.email);
+    this.#usernames.free(user.username);
+    this.events.push(draftEvent("user_deleted", user, this.#now));
+    return user;
+  }
+}
+
+/** Who holds the names of one column, while commands move them. */
+class Names {
+  readonly #holders: Map<string, string>;
+  readonly #leftBy = new Map<string, string>();
+
+  constructor(holders: ReadonlyMap<string, string>) {
+    this.#holders = new Map(holders);
+  }
+
+  isHeld(name: string): boolean {
+    return this.#holders.has(name);
+  }
+
+  /**
+   * Whether somebody else gave the name up for another one. One statement cannot hand a name on: the database
+   * checks it row by row, in an order of its own, and would find it still taken.
+   */
+  isLeftByOther(name: string, id: string): boolean {
+    const leaver = this.#leftBy.get(name);
+    return leaver !== undefined && leaver !== id;
+  }
+
+  move(id: string, from: string, to: string): void {
+    if (from !== to) {
+      this.#holders.delete(from);
+      this.#leftBy.set(from, id);
+      this.#holders.set(to, id);
+    }
+  }
+
+  free(name: string): void {
+    this.#holders.delete(name);
+  }
+}

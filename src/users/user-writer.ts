@@ -1,0 +1,132 @@
+import { draftEvent } from "../events/event.ts";
+import type { EventLog, Written } from "../events/event-log.ts";
+import type { Submit } from "../platform/batcher.ts";
+import {
+  type CommandGroup,
+  type CommandOutcome,
+  createGroupCommit,
+  putOff,
+} from "../platform/group-commit.ts";
+import type { Transaction } from "../schema.ts";
+import { EmailTakenError, UsernameTakenError } from "./user.errors.ts";
+import {
+  deleteUsers,
+  findNameHolders,
+  insertUsers,
+  lockUsers,
+  translateUniqueViolation,
+  updateUsers,
+} from "./user.repository.ts";
+import {
+  findEmailViolation,
+  findUsernameViolation,
+  normalizeEmail,
+  normalizeUsername,
+  type User,
+} from "./user.ts";
+import { type ChangeBasis, type ChangeCommand, decideChanges } from "./user-change.ts";
+
+/** docs/decisions/0006-coalescing.md has the measurements. */
+const registrationBounds = { maxBatchSize: 500, maxInFlight: 2 };
+/** One at a time: two would find each other's users locked and put them off, one transaction each. */
+const changeBounds = { maxBatchSize: 500, maxInFlight: 1 };
+
+type Outcome = CommandOutcome<User>;
+
+/** Carries commands out and gives the users as they left them. */
+export interface UserWriter {
+  readonly register: Submit<User, User>;
+  readonly change: Submit<ChangeCommand, User>;
+}
+
+/**
+ * Creates the writer: the writes of concurrent callers share a transaction, registrations with registrations and
+ * changes with changes. Each has its own outcome and, where it changes something, its own event. Those of one
+ * transaction take effect one after the other: changes as they arrived, registrations by their emails.
+ */
+export function createUserWriter(log: EventLog, now: () => Date): UserWriter {
+  const register = createGroupCommit<User, User>({
+    ...registrationBounds,
+    commit: (group) => log.write((transaction) => registerUsers(transaction, group.claim()), group),
+  });
+  const change = createGroupCommit<ChangeCommand, User>({
+    ...changeBounds,
+    commit: (group) => log.write((transaction) => changeUsers(transaction, group, now()), group),
+  });
+  return {
+    register,
+    // Somebody may take a name between the look at who holds it and the update.
+    change: (command, signal) => change(command, signal).catch(throwTranslated),
+  };
+}
+
+function throwTranslated(error: unknown): never {
+  throw translateUniqueViolation(error);
+}
+
+async function registerUsers(
+  transaction: Transaction,
+  users: readonly User[],
+): Promise<Written<readonly Outcome[]>> {
+  // In one order, or two processes that register the same people at the same time would deadlock.
+  const sorted = users.toSorted((one, other) => compareTexts(one.email, other.email));
+  const taken = await insertUsers(transaction, sorted);
+  return {
+    result: users.map((user) => {
+      const what = taken.get(user.id);
+      if (what === undefined) return user;
+      return what === "email" ? new EmailTakenError() : new UsernameTakenError();
+    }),
+    events: sorted
+      .filter((user) => !taken.has(user.id))
+      .map((user) => draftEvent("user_registered", user, user.createdAt)),
+  };
+}
+
+function compareTexts(one: string, other: string): number {
+  if (one === other) return 0;
+  return one < other ? -1 : 1;
+}
+
+async function changeUsers(
+  transaction: Transaction,
+  group: CommandGroup<ChangeCommand>,
+  now: Date,
+): Promise<Written<readonly Outcome[]>> {
+  const commands = group.claim();
+  const basis = await readBasis(transaction, commands, group.mayWait);
+  const { outcomes, deleted, updated, events } = decideChanges(commands, basis, now);
+  if (deleted.size > 0) await deleteUsers(transaction, [...deleted]);
+  if (updated.size > 0) await updateUsers(transaction, [...updated.values()]);
+  return { result: outcomes.map((outcome) => (outcome === "not_now" ? putOff : outcome)), events };
+}
+
+async function readBasis(
+  transaction: Transaction,
+  commands: readonly ChangeCommand[],
+  mayWait: boolean,
+): Promise<ChangeBasis> {
+  const ids = new Set(commands.map((command) => command.id));
+  const locked = await lockUsers(transaction, [...ids], mayWait);
+  const wanted = commands.flatMap((command) => (command.kind === "update" ? command.change : []));
+  const emails = wanted.flatMap(({ email = "" }) => (isEmail(email) ? normalizeEmail(email) : []));
+  const usernames = wanted.flatMap(({ username = "" }) =>
+    isUsername(username) ? normalizeUsername(username) : [],
+  );
+  // Behind the locks: the names of those that are locked stay as they are read here.
+  const holders =
+    emails.length + usernames.length === 0 ? [] : await findNameHolders(transaction, emails, usernames);
+  return {
+    ...locked,
+    emailHolders: new Map(holders.map((holder) => [holder.email, holder.id])),
+    usernameHolders: new Map(holders.map((holder) => [holder.username, holder.id])),
+  };
+}
+
+function isEmail(text: string): boolean {
+  return findEmailViolation(text, "") === undefined;
+}
+
+function isUsername(text: string): boolean {
+  return findUsernameViolation(text, "") === undefined;
+}
