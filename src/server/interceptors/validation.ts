@@ -12,7 +12,7 @@ import { type FieldViolation, InvalidInputError } from "../../platform/errors.ts
  * @throws (to the caller) InvalidInputError that names each field at fault
  */
 export function createValidationInterceptor(): Interceptor {
-  const validator = createValidator();
+  const validator = createValidator({ regexMatch: matches });
   return passThrough((next) => (request) => {
     if (!request.stream) {
       validate(validator, request.method.input, request.message);
@@ -20,6 +20,21 @@ export function createValidationInterceptor(): Interceptor {
     }
     return next(withMessage(request, validateEach(validator, request.method.input, request.message)));
   });
+}
+
+const expressions = new Map<string, RegExp>();
+
+/**
+ * Matches with the platform's own engine, which is many times as fast as the default. The default, RE2, guards
+ * against patterns that backtrack; patterns are part of our contract, and none does.
+ */
+function matches(pattern: string, text: string): boolean {
+  let expression = expressions.get(pattern);
+  if (expression === undefined) {
+    expression = new RegExp(pattern, "u");
+    expressions.set(pattern, expression);
+  }
+  return expression.test(text);
 }
 
 async function* validateEach<T extends Message>(
