@@ -103,6 +103,10 @@ export function describeCallFailure(url: string, failure: unknown): string {
       ? `no server answers at ${url} (${detail}); start one with: user-bridge serve, or say where it is by --url or LISTEN`
       : `the connection to ${url} failed: ${detail}`;
   }
+  if (error.code === Code.Canceled) {
+    // Node says so of calls whose connection went away; nobody here cancels a call that is still waited for.
+    return `the connection to ${url} failed: ${error.rawMessage}`;
+  }
   const earliest = error.findDetails(ErrorInfoSchema)[0]?.metadata["earliest_cursor"];
   return `the call to ${url} failed: ${error.message}${earliest === undefined ? "" : `; earliest_cursor is ${earliest}`}`;
 }
