@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
@@ -37,6 +38,8 @@ export function openEventNotifier(
   logger: Logger,
 ): EventNotifier {
   const closing = new AbortController();
+  // What this process has to say, it knows already.
+  const ownName = randomUUID();
   let pending: NodeJS.Timeout | undefined;
 
   async function listen(): Promise<void> {
@@ -54,7 +57,9 @@ export function openEventNotifier(
       closing.signal.addEventListener("abort", stop);
       client.on("error", () => lost.resolve());
       client.on("end", () => lost.resolve());
-      client.on("notification", heard);
+      client.on("notification", ({ payload }) => {
+        if (payload !== ownName) heard();
+      });
       try {
         await client.connect();
         await client.query(`listen ${channel}`);
@@ -75,7 +80,10 @@ export function openEventNotifier(
   async function notify(): Promise<void> {
     pending = undefined;
     try {
-      await sql`select pg_notify(${channel}, '')`.execute(database);
+      // A hint need not survive a crash of the database: nobody waits for the disk for it.
+      await sql`select set_config('synchronous_commit', 'off', true), pg_notify(${channel}, ${ownName})`.execute(
+        database,
+      );
     } catch (error) {
       logger.debug({ err: error }, "a notification was lost");
     }
