@@ -23,7 +23,7 @@ export function fromBursts<T>(bursts: AsyncIterable<readonly T[]>): AsyncIterabl
 
 /** The messages as they come: in bursts, or one at a time. */
 export function readBursts<T>(messages: AsyncIterable<T>): AsyncIterable<readonly T[]> {
-  return isBursting(messages) ? messages[source] : ones(messages);
+  return isBursting(messages) ? messages[source] : map(messages, (message) => [message]);
 }
 
 /**
@@ -47,16 +47,22 @@ export function mapBursts<T>(
     : map(messages, (message) => change([message])[0] as T);
 }
 
-/** Without a generator of its own, which each subscriber of a stream would have to keep. */
-function map<T>(items: AsyncIterable<T>, change: (item: T) => T): AsyncIterable<T> {
-  const toResult = (result: IteratorResult<T>): IteratorResult<T> =>
+/**
+ * Without a generator of its own, which each subscriber of a stream would have to keep, and which could be left only
+ * when the source gives its next item.
+ */
+function map<T, U>(items: AsyncIterable<T>, change: (item: T) => U): AsyncIterable<U> {
+  const toResult = (result: IteratorResult<T>): IteratorResult<U> =>
     result.done === true ? result : { done: false, value: change(result.value) };
   return {
     [Symbol.asyncIterator]() {
       const iterator = items[Symbol.asyncIterator]();
       return {
         next: () => iterator.next().then(toResult),
-        return: async (value) => (await iterator.return?.(value)) ?? { done: true, value },
+        return: async (value) => {
+          await iterator.return?.(value);
+          return { done: true, value };
+        },
       };
     },
   };
@@ -64,8 +70,4 @@ function map<T>(items: AsyncIterable<T>, change: (item: T) => T): AsyncIterable<
 
 function isBursting<T>(messages: AsyncIterable<T>): messages is Bursting<T> {
   return source in messages;
-}
-
-async function* ones<T>(messages: AsyncIterable<T>): AsyncGenerator<readonly T[]> {
-  for await (const message of messages) yield [message];
 }

@@ -126,6 +126,11 @@ export class Call {
     return this.#endsAt === undefined ? undefined : this.#endsAt - Date.now();
   }
 
+  /** @throws ConnectError DEADLINE_EXCEEDED where the deadline has passed, though no timer may have told so yet */
+  assertInTime(): void {
+    if (this.#endsAt !== undefined && this.#endsAt <= Date.now()) throw timedOut();
+  }
+
   /** Decides the outcome: the deadline is off, and who works for the call is told. */
   end(reason: unknown = completed): void {
     this.isEnded = true;

@@ -37,13 +37,15 @@ export function createCodec(method: DescMethod, encoding: Encoding, { writeMaxBy
     encoding === "binary"
       ? (message: Message): Uint8Array => toBinary(output, message)
       : (message: Message): Uint8Array => Buffer.from(toJsonString(output, message));
-  const prefix = encoding === "binary" ? "parse binary: " : "";
+  const name = (step: string): string => (encoding === "binary" ? `${step} binary: ` : "");
+  const parseFailure = name("parse");
+  const serializeFailure = name("serialize");
   return {
     decode(bytes) {
       try {
         return decode(bytes);
       } catch (error) {
-        throw new ConnectError(prefix + messageOf(error), Code.InvalidArgument);
+        throw new ConnectError(parseFailure + messageOf(error), Code.InvalidArgument);
       }
     },
     encode(message) {
@@ -51,7 +53,7 @@ export function createCodec(method: DescMethod, encoding: Encoding, { writeMaxBy
       try {
         bytes = encode(message);
       } catch (error) {
-        throw new ConnectError(`serialize: ${messageOf(error)}`, Code.Internal);
+        throw new ConnectError(serializeFailure + messageOf(error), Code.Internal);
       }
       if (bytes.length > writeMaxBytes) {
         throw new ConnectError(

@@ -28,7 +28,7 @@ export function encodeBurst(codec: Codec, burst: readonly Message[]): Encoded {
     if (parts.length === 1 && first !== undefined) return first;
     return {
       bytes: Buffer.concat(parts.map((part) => part.bytes)),
-      longest: Math.max(0, ...parts.map((part) => part.longest)),
+      longest: parts.reduce((longest, part) => Math.max(longest, part.longest), 0),
     };
   });
 }

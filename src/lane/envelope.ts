@@ -46,7 +46,8 @@ export class EnvelopeReader {
         this.#head = empty;
         this.#flags = rest[0] as number;
         this.#missing = rest.readUInt32BE(1);
-        assertReadable(this.#missing, this.#maxBytes);
+        const error = refuseLength(this.#missing, this.#maxBytes);
+        if (error !== undefined) throw error;
         rest = rest.subarray(headLength);
       }
       rest = this.#takeBody(this.#flags, rest);
@@ -80,12 +81,12 @@ export class EnvelopeReader {
 
 const empty = Buffer.alloc(0);
 
-/** @throws ConnectError RESOURCE_EXHAUSTED where a message of so many bytes may not be read */
-export function assertReadable(length: number, maxBytes: number): void {
-  if (length > maxBytes) {
-    throw new ConnectError(
-      `message size ${length} is larger than configured readMaxBytes ${maxBytes}`,
-      Code.ResourceExhausted,
-    );
-  }
+/** RESOURCE_EXHAUSTED where a message of so many bytes may not be read. */
+export function refuseLength(length: number, maxBytes: number): ConnectError | undefined {
+  return length > maxBytes
+    ? new ConnectError(
+        `message size ${length} is larger than configured readMaxBytes ${maxBytes}`,
+        Code.ResourceExhausted,
+      )
+    : undefined;
 }

@@ -11,14 +11,13 @@ export function toHeaders(fields: IncomingHttpHeaders): Headers {
   return headers;
 }
 
-/** Fields as Node sends them. `prefix` goes before each name. */
-export function toFields(headers: Headers, prefix = ""): Fields {
+/** Fields as Node sends them. */
+export function toFields(headers: Headers): Fields {
   const fields: Fields = {};
   for (const [name, value] of headers) {
-    const key = prefix + name;
-    const present = fields[key];
+    const present = fields[name];
     // Only set-cookie comes more than once; the others arrive joined.
-    fields[key] =
+    fields[name] =
       present === undefined ? value : [...(Array.isArray(present) ? present : [String(present)]), value];
   }
   return fields;

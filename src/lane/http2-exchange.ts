@@ -36,7 +36,10 @@ export class Http2Exchange implements Exchange {
   start(status: number, headers: Fields, withTrailers: boolean): void {
     const stream = this.requestBody;
     if (stream.destroyed || stream.closed) return;
-    stream.respond({ ":status": status, ...headers }, { waitForTrailers: withTrailers });
+    stream.respond(
+      { ":status": status, ...withoutConnectionFields(headers) },
+      { waitForTrailers: withTrailers },
+    );
     if (withTrailers) stream.on("wantTrailers", () => this.#sendTrailers());
   }
 
@@ -74,7 +77,7 @@ export class Http2Exchange implements Exchange {
   #sendTrailers(): void {
     const stream = this.requestBody;
     if (stream.destroyed || stream.closed) return;
-    stream.sendTrailers(this.#trailers ?? {});
+    stream.sendTrailers(withoutConnectionFields(this.#trailers ?? {}));
     if (!stream.readableEnded) this.#refuseRest();
   }
 
@@ -99,4 +102,23 @@ export class Http2Exchange implements Exchange {
         : new ConnectError(`http/2 stream closed with error code 0x${rstCode.toString(16)}`, code),
     );
   }
+}
+
+const connectionFields = [
+  "connection",
+  "http2-settings",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "transfer-encoding",
+  "upgrade",
+];
+
+/**
+ * RFC 9113, section 8.2.2: fields that are about a connection of HTTP/1.1 must not be sent. A handler that passes
+ * on what another server has answered may have some; Node would throw.
+ */
+function withoutConnectionFields(fields: Fields): Fields {
+  if (!connectionFields.some((name) => name in fields)) return fields;
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => !connectionFields.includes(name)));
 }

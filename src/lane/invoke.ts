@@ -4,6 +4,7 @@ import { mapBursts } from "./bursts.ts";
 import type { Call } from "./call.ts";
 import { type AnyResponse, createRequest, createResponse, hasOwnMetadata, LaneContext } from "./messages.ts";
 import { allPassThrough } from "./pass-through.ts";
+import { countError } from "./read-request.ts";
 import type { StreamRoute, UnaryRoute } from "./routes.ts";
 
 type Next = ReturnType<Interceptor>;
@@ -48,8 +49,8 @@ export function createInvoker(interceptors: readonly Interceptor[]): Invoker {
 
     async stream(call, route, message) {
       const next = intercept(async (request): Promise<AnyResponse> => {
-        const [input] = await collect((request as StreamRequest).message);
-        const output = route.implementation(input as Message, new LaneContext(call, request));
+        const input = await takeSingle((request as StreamRequest).message, route);
+        const output = route.implementation(input, new LaneContext(call, request));
         return createResponse(
           call,
           mapBursts(output, (burst) => normalize(route, burst)),
@@ -81,8 +82,13 @@ async function* only(message: Message): AsyncGenerator<Message> {
   yield message;
 }
 
-async function collect(messages: AsyncIterable<unknown>): Promise<unknown[]> {
-  const collected: unknown[] = [];
-  for await (const message of messages) collected.push(message);
-  return collected;
+/** What interceptors have made of the one request message. @throws ConnectError where it is not one any more */
+async function takeSingle(messages: AsyncIterable<unknown>, route: StreamRoute): Promise<Message> {
+  const taken: unknown[] = [];
+  for await (const message of messages) {
+    taken.push(message);
+    if (taken.length > 1) throw countError("received extra", route);
+  }
+  if (taken.length === 0) throw countError("missing", route);
+  return taken[0] as Message;
 }

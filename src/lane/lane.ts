@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:
 import type { ServerHttp2Stream } from "node:http2";
 import { ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
+import { isAuthority } from "./authority.ts";
 import { Call } from "./call.ts";
 import type { MessageLimits } from "./codec.ts";
 import { createCompressionChoice } from "./compression.ts";
@@ -97,11 +98,11 @@ export function createLane(options: LaneOptions): Lane {
   return {
     takeStream: (stream, headers) =>
       headers[":method"] === "POST" &&
-      (headers[":authority"] ?? headers.host) !== undefined &&
+      isAuthority((headers[":authority"] as string | undefined) ?? headers.host) &&
       take(headers[":path"] as string | undefined, headers, () => new Http2Exchange(stream, headers)),
     takeRequest: (request, response) =>
       request.method === "POST" &&
-      request.headers.host !== undefined &&
+      isAuthority(request.headers.host) &&
       take(request.url, request.headers, () => new Http1Exchange(request, response)),
     close() {
       shutdownSignal.removeEventListener("abort", endStreams);

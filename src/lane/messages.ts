@@ -125,7 +125,7 @@ export class LaneContext implements HandlerContext {
     return this.#request.service;
   }
   get requestMethod(): string {
-    return this.#request.requestMethod;
+    return "POST";
   }
   get protocolName(): string {
     return this.#call.wire.protocol.name;
@@ -134,7 +134,7 @@ export class LaneContext implements HandlerContext {
     return this.#request.signal;
   }
   get url(): string {
-    return this.#request.url;
+    return this.#call.exchange.url;
   }
   get requestHeader(): Headers {
     return this.#request.header;

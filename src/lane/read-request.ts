@@ -1,17 +1,22 @@
 import type { Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Call } from "./call.ts";
-import { assertReadable, compressedFlag, EnvelopeReader } from "./envelope.ts";
+import { compressedFlag, EnvelopeReader, refuseLength } from "./envelope.ts";
+import type { Route } from "./routes.ts";
 
 /**
  * Reads the one message of a request and hands it over when the request has ended; what is wrong with it fails
  * the call, as soon as it is known.
  */
 export function readRequest(call: Call, maxBytes: number, onMessage: (message: Message) => void): void {
-  const body = call.exchange.requestBody;
+  const { requestBody: body, requestHeaders } = call.exchange;
   const reader = call.wire.protocol.enveloped
     ? new EnvelopedMessage(call, maxBytes)
     : new BareMessage(call, maxBytes);
+  if (!call.wire.protocol.enveloped) {
+    const error = refuseLength(Number(requestHeaders["content-length"] ?? 0), maxBytes);
+    if (error !== undefined) call.fail(error);
+  }
   body.on("data", (chunk: Buffer) => {
     // The call may have ended before its request has.
     if (call.isEnded) return;
@@ -22,10 +27,12 @@ export function readRequest(call: Call, maxBytes: number, onMessage: (message: M
     }
   });
   body.on("end", () => {
-    if (call.isEnded) return;
+    // Node ends a stream that is reset with NO_ERROR as if its request were whole.
+    if (call.isEnded || body.closed) return;
     let message: Message;
     try {
       message = reader.end();
+      call.assertInTime();
     } catch (error) {
       call.fail(error as ConnectError);
       return;
@@ -51,12 +58,12 @@ class EnvelopedMessage {
 
   end(): Message {
     this.#envelopes.end();
-    if (this.#message === undefined) throw this.#protocolError("missing");
+    if (this.#message === undefined) throw countError("missing", this.#call.route);
     return this.#message;
   }
 
   #take(flags: number, bytes: Uint8Array): void {
-    const { codec, wire } = this.#call;
+    const { codec, wire, route } = this.#call;
     if ((flags & compressedFlag) !== 0) {
       throw new ConnectError(
         "received compressed envelope, but do not know how to decompress",
@@ -65,14 +72,15 @@ class EnvelopedMessage {
     }
     if ((flags & wire.protocol.endFlag) !== 0) return;
     const message = codec.decode(bytes);
-    if (this.#message !== undefined) throw this.#protocolError("received extra");
+    if (this.#message !== undefined) throw countError("received extra", route);
     this.#message = message;
   }
+}
 
-  #protocolError(what: string): ConnectError {
-    const kind = this.#call.route.kind === "unary" ? "unary" : "server-streaming";
-    return new ConnectError(`protocol error: ${what} input message for ${kind} method`, Code.Unimplemented);
-  }
+/** What a call fails with that has no message, or more than one. */
+export function countError(what: "missing" | "received extra", { kind }: Route): ConnectError {
+  const name = kind === "unary" ? "unary" : "server-streaming";
+  return new ConnectError(`protocol error: ${what} input message for ${name} method`, Code.Unimplemented);
 }
 
 /** A body that is the message. */
@@ -88,9 +96,6 @@ class BareMessage {
   }
 
   feed(chunk: Buffer): void {
-    if (this.#length === 0) {
-      assertReadable(Number(this.#call.exchange.requestHeaders["content-length"] ?? 0), this.#maxBytes);
-    }
     this.#chunks.push(chunk);
     this.#length += chunk.length;
     if (this.#length > this.#maxBytes) {

@@ -1,7 +1,7 @@
 import type { Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { mergeNonProtocolHeaders } from "@connectrpc/connect/protocol";
-import { codeToHttpStatus, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
+import { codeToHttpStatus, errorToJsonBytes, trailerMux } from "@connectrpc/connect/protocol-connect";
 import type { Call } from "./call.ts";
 import { compressMinBytes } from "./compression.ts";
 import { type Ending, makeEnding } from "./endings.ts";
@@ -80,9 +80,9 @@ export function answerError(call: Call, error: ConnectError): void {
 
 /** The answer to a unary call of the Connect protocol: trailers are header fields, and the body is bare. */
 function sendBody(call: Call, status: number, bytes: Uint8Array, isCompressed: boolean): void {
-  const fields = headFields(call);
   const trailer = call.touchedResponseTrailer;
-  if (trailer !== undefined) Object.assign(fields, toFields(trailer, "trailer-"));
+  if (trailer !== undefined) call.responseHeader = trailerMux(call.responseHeader, trailer);
+  const fields = headFields(call);
   if (isCompressed && call.compression) fields["content-encoding"] = call.compression.name;
   fields["content-length"] = bytes.length;
   call.exchange.start(status, fields, false);

@@ -26,7 +26,13 @@ export async function runStream(
   invoker: Invoker,
   stalls: StallWatch,
 ): Promise<void> {
-  const silence = setTimeout(() => startResponse(call), silentHeadMs);
+  const silence = setTimeout(() => {
+    try {
+      startResponse(call);
+    } catch (error) {
+      call.fail(toConnectError(error));
+    }
+  }, silentHeadMs);
   let leave = (): void => {};
   call.onEnd = () => {
     clearTimeout(silence);
@@ -40,15 +46,15 @@ export async function runStream(
     const { messages, takeTrailer } = await invoker.stream(call, route, message);
     const iterator = readBursts(messages)[Symbol.asyncIterator]();
     // Not awaited: a source that is stuck in an await would hold up the end of the call.
-    leave = () => void iterator.return?.().catch(() => {});
+    leave = () => void leaveSource(iterator);
     if (call.isEnded) leave();
     while (!call.isEnded) {
       const next = await iterator.next();
       if (call.isEnded) return;
       if (next.done === true) {
         takeTrailer();
-        call.end();
         endResponse(call, undefined);
+        call.end();
         return;
       }
       clearTimeout(silence);
@@ -57,6 +63,13 @@ export async function runStream(
   } catch (error) {
     call.fail(toConnectError(error));
   }
+}
+
+/** Whatever an iterator does when it is left, the call is over. */
+async function leaveSource(iterator: AsyncIterator<unknown>): Promise<void> {
+  try {
+    await iterator.return?.();
+  } catch {}
 }
 
 async function send(call: Call, burst: readonly Message[], stalls: StallWatch): Promise<void> {

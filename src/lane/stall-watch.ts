@@ -19,8 +19,12 @@ export interface StallWatch {
 const looksPerTimeout = 4;
 
 interface Waiting {
-  since: number;
   pendingBytes: number;
+  /**
+   * How many looks have found nothing taken. Looks, not time: a process that was busy for long has not given its
+   * readers the chance to take anything either.
+   */
+  idleLooks: number;
 }
 
 /** Creates a watch that cuts off whoever takes no bytes for `timeoutMs` while bytes wait. */
@@ -30,23 +34,22 @@ export function createStallWatch(timeoutMs: number): StallWatch {
   timer.unref();
 
   function look(): void {
-    const now = performance.now();
     for (const [reader, seen] of waiting) {
-      if (now - seen.since < timeoutMs) continue;
       const { pendingBytes } = reader;
-      if (pendingBytes === seen.pendingBytes) {
-        waiting.delete(reader);
-        reader.cutOff("stalled");
-      } else {
+      if (pendingBytes !== seen.pendingBytes) {
         // A slow reader is no stalled one.
         seen.pendingBytes = pendingBytes;
-        seen.since = now;
+        seen.idleLooks = 0;
+      } else if (++seen.idleLooks === looksPerTimeout) {
+        waiting.delete(reader);
+        reader.cutOff("stalled");
       }
     }
   }
 
   return {
-    waiting: (reader) => void waiting.set(reader, { since: performance.now(), pendingBytes: 0 }),
+    // The first look comes at any time, and so is none of the timeout's.
+    waiting: (reader) => void waiting.set(reader, { pendingBytes: reader.pendingBytes, idleLooks: -1 }),
     taken: (reader) => void waiting.delete(reader),
     close: () => clearInterval(timer),
   };

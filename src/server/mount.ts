@@ -53,8 +53,13 @@ async function answer(
 }
 
 function cutOff(response: ServerResponse): void {
-  if (!response.headersSent && !response.destroyed) {
-    response.writeHead(500);
+  try {
+    if (!response.headersSent && !response.destroyed) {
+      response.writeHead(500);
+    }
+    response.end();
+  } catch {
+    // What could not be sent is among the fields that have been set already.
+    response.destroy();
   }
-  response.end();
 }

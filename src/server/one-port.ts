@@ -41,6 +41,13 @@ const firstBytesTimeoutMs = 10_000;
 const keepAliveTimeoutMs = 75_000;
 
 /**
+ * No limit in practice. Node goes on counting what waits for a stream after a client has reset it, though it frees
+ * it: with its limit of 10 MB, a connection on which enough was left unread would refuse every call for the rest of
+ * its life. What a connection may really take is limited by its streams and by the size of messages.
+ */
+const maxSessionMegabytes = 1_000_000;
+
+/**
  * Creates the port. With TLS, ALPN tells the version; in cleartext the connection's first bytes do, since
  * Node's servers each speak one version only.
  */
@@ -68,6 +75,7 @@ export function createOnePort(
   http1.emit("listening");
   const http2Server = http2.createServer({
     settings: { maxConcurrentStreams: options.maxStreamsPerConnection },
+    maxSessionMemory: maxSessionMegabytes,
   });
   // Never listens either: it makes a request and a response of each stream that it is handed.
   const compatible = http2.createServer(

@@ -51,13 +51,29 @@ export function createErrorInterceptor(logger: Logger): Interceptor {
   });
 }
 
-/** A stream fails while it is read, long after the call that returned it. */
-async function* translateStream<T>(source: AsyncIterable<T>, translate: (error: unknown) => ConnectError) {
-  try {
-    yield* source;
-  } catch (error) {
-    throw translate(error);
-  }
+/**
+ * A stream fails while it is read, long after the call that returned it. Not a generator: one can be left only when
+ * its source gives the next item.
+ */
+function translateStream<T>(
+  source: AsyncIterable<T>,
+  translate: (error: unknown) => ConnectError,
+): AsyncIterable<T> {
+  return {
+    [Symbol.asyncIterator]() {
+      const iterator = source[Symbol.asyncIterator]();
+      return {
+        async next() {
+          try {
+            return await iterator.next();
+          } catch (error) {
+            throw translate(error);
+          }
+        },
+        return: async (value) => (await iterator.return?.(value)) ?? { done: true, value },
+      };
+    },
+  };
 }
 
 function toConnectError(
