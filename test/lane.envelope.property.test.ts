@@ -16,8 +16,8 @@ const cuts = fc.array(fc.nat(130), { maxLength: 12 });
 /** What a reader makes of the bytes, where they come in pieces. */
 function read(all: Buffer, places: readonly number[]): { found: string[]; error: string | undefined } {
   const found: string[] = [];
-  const reader = new EnvelopeReader(maxBytes, (flags, message) => {
-    found.push(`${flags} ${Buffer.from(message).toString("hex")}`);
+  const reader = new EnvelopeReader(maxBytes, {
+    takeEnvelope: (flags, message) => void found.push(`${flags} ${Buffer.from(message).toString("hex")}`),
   });
   const bounds = [0, ...places.map((place) => place % (all.length + 1)).sort((a, b) => a - b), all.length];
   try {

@@ -5,6 +5,7 @@ import type { Codec } from "./codec.ts";
 import type { Wire } from "./content-type.ts";
 import type { Exchange, Fields } from "./exchange.ts";
 import { toHeaders } from "./fields.ts";
+import { answerError } from "./response.ts";
 import type { Route } from "./routes.ts";
 
 /** Why the signal of a call aborts that has ended well. One for all: each costs a stack trace. */
@@ -35,12 +36,10 @@ export class Call {
   readonly commonFields: Fields;
   /** Whether its outcome has been decided: whatever comes later is dropped. */
   isEnded = false;
-  /** Ends the call with an error. What that takes is the business of whoever runs the call. */
-  fail: (error: ConnectError) => void = () => {};
   /** Called when the outcome has been decided, however. */
-  onEnd: () => void = () => {};
+  onEnd: (() => void) | undefined;
   /** Called when the exchange is over: answered, or left by its peer. */
-  onClose: () => void = () => {};
+  onClose: (() => void) | undefined;
   #requestHeader: Headers | undefined;
   #contextValues: ContextValues | undefined;
   #responseHeader: Headers | undefined;
@@ -59,12 +58,8 @@ export class Call {
     this.commonFields = commonFields;
     if (timeoutMs !== undefined) {
       this.#endsAt = Date.now() + timeoutMs;
-      this.#timer = setTimeout(() => this.fail(timedOut()), Math.max(0, timeoutMs));
+      this.#timer = setTimeout(expire, Math.max(0, timeoutMs), this);
     }
-    exchange.onClose = (reason) => {
-      if (!this.isEnded) this.end(reason ?? new ConnectError("the caller is gone", Code.Canceled));
-      this.onClose();
-    };
   }
 
   get signal(): AbortSignal {
@@ -137,8 +132,30 @@ export class Call {
     clearTimeout(this.#timer);
     this.#reason = reason;
     this.#controller?.abort(reason);
-    this.onEnd();
+    this.onEnd?.();
   }
+
+  /** Ends the call with an error and answers with it, unless its outcome has been decided. */
+  fail(error: ConnectError): void {
+    if (this.isEnded) return;
+    this.end(error);
+    try {
+      answerError(this, error);
+    } catch {
+      // What it should have been told cannot be sent, as where a handler has set a field that HTTP forbids.
+      this.exchange.cutOff("broken");
+    }
+  }
+
+  /** The exchange is over. */
+  close(reason: ConnectError | undefined): void {
+    if (!this.isEnded) this.end(reason ?? new ConnectError("the caller is gone", Code.Canceled));
+    this.onClose?.();
+  }
+}
+
+function expire(call: Call): void {
+  call.fail(timedOut());
 }
 
 function timedOut(): ConnectError {

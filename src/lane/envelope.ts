@@ -14,6 +14,11 @@ export function wrapInEnvelope(flags: number, message: Uint8Array): Buffer {
   return bytes;
 }
 
+/** Takes messages with their envelopes' flags. */
+export interface EnvelopeTaker {
+  takeEnvelope(flags: number, message: Uint8Array): void;
+}
+
 /**
  * Takes a request's messages apart as its bytes arrive, and hands each over as soon as it is complete. It holds no
  * more than the bytes of the message at hand, and refuses one that claims more than `maxBytes` before any of it is
@@ -21,19 +26,19 @@ export function wrapInEnvelope(flags: number, message: Uint8Array): Buffer {
  */
 export class EnvelopeReader {
   readonly #maxBytes: number;
-  readonly #onMessage: (flags: number, message: Uint8Array) => void;
+  readonly #taker: EnvelopeTaker;
   /** An envelope's first five bytes, where they came in pieces; empty between two envelopes. */
   #head: Buffer = empty;
   #flags: number | undefined;
   #missing = 0;
   #parts: Buffer[] | undefined;
 
-  constructor(maxBytes: number, onMessage: (flags: number, message: Uint8Array) => void) {
+  constructor(maxBytes: number, taker: EnvelopeTaker) {
     this.#maxBytes = maxBytes;
-    this.#onMessage = onMessage;
+    this.#taker = taker;
   }
 
-  /** @throws ConnectError where an envelope is too large, or whatever `onMessage` throws */
+  /** @throws ConnectError where an envelope is too large, or whatever the taker throws */
   feed(chunk: Buffer): void {
     let rest = chunk;
     do {
@@ -73,7 +78,7 @@ export class EnvelopeReader {
       const message = this.#parts === undefined ? part : Buffer.concat(this.#parts);
       this.#parts = undefined;
       this.#flags = undefined;
-      this.#onMessage(flags, message);
+      this.#taker.takeEnvelope(flags, message);
     }
     return bytes.subarray(part.length);
   }

@@ -1,24 +1,35 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
-import type { Readable } from "node:stream";
 import type { ConnectError } from "@connectrpc/connect";
 
 /** Header or trailer fields to send, names in lower case. */
 export type Fields = OutgoingHttpHeaders;
 
+/** Takes what an exchange brings. */
+export interface ExchangeListener {
+  /** A part of the request's body. */
+  onData(chunk: Buffer): void;
+  /** The request has arrived whole. */
+  onEnd(): void;
+  /** Called once, when nothing can be sent any more: the response has ended, or the peer is gone, if known why. */
+  onClose(reason: ConnectError | undefined): void;
+}
+
 /** One HTTP request and its response, of either HTTP version. */
 export interface Exchange {
   /** With the pseudo-header fields of HTTP/2. */
   readonly requestHeaders: IncomingHttpHeaders;
-  readonly requestBody: Readable;
   /** Absolute, e.g. `http://127.0.0.1:8080/users.v1.UserService/GetUser`. Made when it is read. */
   readonly url: string;
   /** Whether the response's header fields have been sent. */
   readonly isStarted: boolean;
   /** Bytes that were written and that the peer, or the kernel, has not taken yet. */
   readonly pendingBytes: number;
-  /** Called once, when nothing can be sent any more: the response has ended, or the peer is gone, if known why. */
-  onClose: (reason: ConnectError | undefined) => void;
-  /** Sends the header fields. `withTrailers` must be true if {@link finish} will have trailers. */
+  /** Begins to read the request's body. Must be called at once, and once. */
+  listen(listener: ExchangeListener): void;
+  /**
+   * Sends the header fields, which are the exchange's own from then on. `withTrailers` must be true if
+   * {@link finish} will have trailers.
+   */
   start(status: number, headers: Fields, withTrailers: boolean): void;
   /** Sends a part of the body. False: wait for {@link drained} before the next. */
   write(bytes: Uint8Array): boolean;

@@ -1,35 +1,40 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
-import type { Exchange, Fields } from "./exchange.ts";
+import type { Exchange, ExchangeListener, Fields } from "./exchange.ts";
 
 /** How long a client may go on sending what nobody reads. */
 const discardTimeoutMs = 5_000;
 
 /** An exchange over HTTP/1.1. */
 export class Http1Exchange implements Exchange {
-  readonly requestBody: IncomingMessage;
+  readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
-  onClose: Exchange["onClose"] = () => {};
   #wakeWriter: (() => void) | undefined;
 
   constructor(request: IncomingMessage, response: ServerResponse) {
-    this.requestBody = request;
+    this.#request = request;
     this.#response = response;
+  }
+
+  listen(listener: ExchangeListener): void {
+    const [request, response] = [this.#request, this.#response];
     response.on("close", () => {
       this.#wakeWriter?.();
-      this.onClose(undefined);
+      listener.onClose(undefined);
     });
     // Whatever breaks a connection also closes it.
     response.on("error", () => {});
     request.on("error", () => {});
+    request.on("data", (chunk: Buffer) => listener.onData(chunk));
+    request.on("end", () => listener.onEnd());
   }
 
   get requestHeaders(): IncomingHttpHeaders {
-    return this.requestBody.headers;
+    return this.#request.headers;
   }
 
   get url(): string {
-    const { socket, headers, url } = this.requestBody;
+    const { socket, headers, url } = this.#request;
     const scheme = (socket as TLSSocket).encrypted ? "https" : "http";
     return new URL(`${scheme}://${headers.host}${url}`).toString();
   }
@@ -66,7 +71,7 @@ export class Http1Exchange implements Exchange {
     const response = this.#response;
     if (response.destroyed) return;
     if (trailers !== undefined) response.addTrailers(trailers as Record<string, string>);
-    if (!this.requestBody.complete) response.once("finish", () => discardRest(this.requestBody));
+    if (!this.#request.complete) response.once("finish", () => discardRest(this.#request));
     if (bytes === undefined) response.end();
     else response.end(bytes);
   }

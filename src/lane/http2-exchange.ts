@@ -1,22 +1,61 @@
 import http2, { type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { ConnectError } from "@connectrpc/connect";
-import type { Exchange, Fields } from "./exchange.ts";
+import type { Exchange, ExchangeListener, Fields } from "./exchange.ts";
 import { codeOfReset } from "./reset-codes.ts";
 
-/** An exchange on an HTTP/2 stream, without Node's compatibility layer. */
+const exchangeOf = Symbol("exchange");
+
+interface CarryingStream extends ServerHttp2Stream {
+  [exchangeOf]?: Http2Exchange | undefined;
+}
+
+/**
+ * An exchange on an HTTP/2 stream, without Node's compatibility layer.
+ *
+ * Node keeps a stream for some time after it has closed, long enough for the garbage collector to move it to the
+ * old generation with all that it refers to. So the listeners are the same functions for all streams, and at the
+ * close the stream loses its only reference to the exchange.
+ */
 export class Http2Exchange implements Exchange {
   readonly requestHeaders: IncomingHttpHeaders;
-  readonly requestBody: ServerHttp2Stream;
-  onClose: Exchange["onClose"] = () => {};
+  readonly #stream: CarryingStream;
+  #listener: ExchangeListener | undefined;
   #trailers: Fields | undefined;
   #wakeWriter: (() => void) | undefined;
 
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders) {
-    this.requestBody = stream;
+  constructor(stream: CarryingStream, headers: IncomingHttpHeaders) {
+    this.#stream = stream;
     this.requestHeaders = headers;
-    stream.on("close", () => this.#close());
-    // Whatever breaks a stream also closes it.
-    stream.on("error", () => {});
+    stream[exchangeOf] = this;
+  }
+
+  listen(listener: ExchangeListener): void {
+    this.#listener = listener;
+    const stream = this.#stream;
+    stream.on("close", onClose);
+    stream.on("error", ignore);
+    stream.on("data", onData);
+    stream.on("end", onEnd);
+  }
+
+  onData(chunk: Buffer): void {
+    this.#listener?.onData(chunk);
+  }
+
+  onEnd(): void {
+    // Node ends a stream that is reset with NO_ERROR as if its request were whole.
+    if (!this.#stream.closed) this.#listener?.onEnd();
+  }
+
+  onClose(): void {
+    this.#wakeWriter?.();
+    const { rstCode } = this.#stream;
+    const code = codeOfReset(rstCode);
+    this.#listener?.onClose(
+      code === undefined
+        ? undefined
+        : new ConnectError(`http/2 stream closed with error code 0x${rstCode.toString(16)}`, code),
+    );
   }
 
   get url(): string {
@@ -26,30 +65,29 @@ export class Http2Exchange implements Exchange {
   }
 
   get isStarted(): boolean {
-    return this.requestBody.headersSent;
+    return this.#stream.headersSent;
   }
 
   get pendingBytes(): number {
-    return this.requestBody.writableLength;
+    return this.#stream.writableLength;
   }
 
   start(status: number, headers: Fields, withTrailers: boolean): void {
-    const stream = this.requestBody;
+    const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
-    stream.respond(
-      { ":status": status, ...withoutConnectionFields(headers) },
-      { waitForTrailers: withTrailers },
-    );
-    if (withTrailers) stream.on("wantTrailers", () => this.#sendTrailers());
+    const fields = withoutConnectionFields(headers);
+    fields[":status"] = status as unknown as string;
+    stream.respond(fields, { waitForTrailers: withTrailers });
+    if (withTrailers) stream.on("wantTrailers", onWantTrailers);
   }
 
   write(bytes: Uint8Array): boolean {
-    const stream = this.requestBody;
+    const stream = this.#stream;
     return stream.destroyed || stream.writableEnded ? true : stream.write(bytes);
   }
 
   drained(): Promise<void> {
-    const stream = this.requestBody;
+    const stream = this.#stream;
     return new Promise((resolve) => {
       if (stream.destroyed || !stream.writableNeedDrain) return resolve();
       this.#wakeWriter = resolve;
@@ -58,7 +96,7 @@ export class Http2Exchange implements Exchange {
   }
 
   finish(bytes: Uint8Array | undefined, trailers: Fields | undefined): void {
-    const stream = this.requestBody;
+    const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
     this.#trailers = trailers;
     // Without trailers, Node ends the stream itself; the rest of the request is nobody's any more.
@@ -71,11 +109,11 @@ export class Http2Exchange implements Exchange {
     const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_INTERNAL_ERROR } = http2.constants;
     // A reset gets through where trailers would wait behind the bytes that nobody reads. gRPC maps the first to
     // RESOURCE_EXHAUSTED.
-    this.requestBody.close(why === "stalled" ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_INTERNAL_ERROR);
+    this.#stream.close(why === "stalled" ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_INTERNAL_ERROR);
   }
 
-  #sendTrailers(): void {
-    const stream = this.requestBody;
+  sendTrailers(): void {
+    const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
     stream.sendTrailers(withoutConnectionFields(this.#trailers ?? {}));
     if (!stream.readableEnded) this.#refuseRest();
@@ -83,7 +121,7 @@ export class Http2Exchange implements Exchange {
 
   /** RFC 9113, section 8.1: how a server that has answered asks the client to send no more. */
   #refuseRest(): void {
-    const stream = this.requestBody;
+    const stream = this.#stream;
     // What has arrived already is read, so that a request that is whole ends by itself.
     stream.resume();
     // Not at once: the event comes from amid the writing of frames, and a reset would overtake those left.
@@ -91,18 +129,28 @@ export class Http2Exchange implements Exchange {
       if (!stream.readableEnded && !stream.destroyed) stream.close(http2.constants.NGHTTP2_NO_ERROR);
     });
   }
-
-  #close(): void {
-    this.#wakeWriter?.();
-    const { rstCode } = this.requestBody;
-    const code = codeOfReset(rstCode);
-    this.onClose(
-      code === undefined
-        ? undefined
-        : new ConnectError(`http/2 stream closed with error code 0x${rstCode.toString(16)}`, code),
-    );
-  }
 }
+
+function onData(this: CarryingStream, chunk: Buffer): void {
+  this[exchangeOf]?.onData(chunk);
+}
+
+function onEnd(this: CarryingStream): void {
+  this[exchangeOf]?.onEnd();
+}
+
+function onWantTrailers(this: CarryingStream): void {
+  this[exchangeOf]?.sendTrailers();
+}
+
+function onClose(this: CarryingStream): void {
+  const exchange = this[exchangeOf];
+  this[exchangeOf] = undefined;
+  exchange?.onClose();
+}
+
+/** Whatever breaks a stream also closes it. */
+function ignore(): void {}
 
 const connectionFields = [
   "connection",

@@ -11,10 +11,10 @@ import type { Exchange, Fields } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import { createInvoker } from "./invoke.ts";
-import { readRequest } from "./read-request.ts";
-import { collectRoutes, type Route } from "./routes.ts";
+import { type RunCall, readRequest } from "./read-request.ts";
+import { collectRoutes, type Route, type StreamRoute, type UnaryRoute } from "./routes.ts";
 import { runStream } from "./run-stream.ts";
-import { failWithAnswer, runUnary } from "./run-unary.ts";
+import { runUnary } from "./run-unary.ts";
 import { createStallWatch } from "./stall-watch.ts";
 
 /** A fast path beside connect-es's: it answers the requests that it takes and leaves the others alone. */
@@ -76,23 +76,22 @@ export function createLane(options: LaneOptions): Lane {
     return true;
   }
 
+  const runUnaryCall: RunCall = (call, message) => runUnary(call, call.route as UnaryRoute, message, invoker);
+  const runStreamCall: RunCall = (call, message) =>
+    void runStream(call, call.route as StreamRoute, message, invoker, stalls);
+
   function run(call: Call): void {
-    const { route, exchange } = call;
-    call.fail = failWithAnswer(call);
-    if (route.kind === "unary") {
-      readRequest(call, readMaxBytes, (message) => runUnary(call, route, message, invoker));
+    if (call.route.kind === "unary") {
+      readRequest(call, readMaxBytes, runUnaryCall);
       return;
     }
     streams.add(call);
     call.onClose = () => {
       streams.delete(call);
-      stalls.taken(exchange);
+      stalls.taken(call.exchange);
     };
-    if (shutdownSignal.aborted) {
-      call.fail(shutdownSignal.reason as ConnectError);
-    } else {
-      readRequest(call, readMaxBytes, (message) => void runStream(call, route, message, invoker, stalls));
-    }
+    readRequest(call, readMaxBytes, runStreamCall);
+    if (shutdownSignal.aborted) call.fail(shutdownSignal.reason as ConnectError);
   }
 
   return {

@@ -1,7 +1,7 @@
 import type { Message } from "@bufbuild/protobuf";
 import type { Call } from "./call.ts";
 import type { Invoker } from "./invoke.ts";
-import { answerError, answerUnary, toConnectError } from "./response.ts";
+import { answerUnary, toConnectError } from "./response.ts";
 import type { UnaryRoute } from "./routes.ts";
 
 /**
@@ -23,18 +23,4 @@ function succeed(call: Call, response: Message): void {
   } catch (error) {
     call.fail(toConnectError(error));
   }
-}
-
-/** What {@link Call.fail} does in a call of any kind: it ends the call and answers with the error. */
-export function failWithAnswer(call: Call): Call["fail"] {
-  return (error) => {
-    if (call.isEnded) return;
-    call.end(error);
-    try {
-      answerError(call, error);
-    } catch {
-      // What it should have been told cannot be sent, as where a handler has set a field that HTTP forbids.
-      call.exchange.cutOff("broken");
-    }
-  };
 }
