@@ -101,11 +101,14 @@ export async function insertUsers(
 ): Promise<Map<string, Taken>> {
   const refused = new Map<string, Taken>();
   for (let pending = users; pending.length > 0; ) {
-    const { rows: inserted } = await sql<{ id: string }>`
+    const { numAffectedRows } = await sql`
       insert into users (id, email, username, is_active, created_at)
       select id, email, username, is_active, created_at from ${rowsOf(pending)}
-      on conflict do nothing returning id`.execute(transaction);
-    const insertedIds = new Set(inserted.map((row) => row.id));
+      on conflict do nothing`.execute(transaction);
+    if (numAffectedRows === BigInt(pending.length)) {
+      break;
+    }
+    const insertedIds = await findIds(transaction, pending);
     const left = pending.filter((user) => !insertedIds.has(user.id));
     for (const [id, taken] of await findTaken(transaction, left)) {
       refused.set(id, taken);
@@ -114,6 +117,16 @@ export async function insertUsers(
     pending = left.filter((user) => !refused.has(user.id));
   }
   return refused;
+}
+
+/** Which of the users there are, by their ids. */
+async function findIds(transaction: Transaction, users: readonly User[]): Promise<Set<string>> {
+  const ids = anyOf(
+    "id",
+    users.map((user) => user.id),
+  );
+  const { rows } = await sql<{ id: string }>`select id from users where id = ${ids}`.execute(transaction);
+  return new Set(rows.map((row) => row.id));
 }
 
 async function findTaken(transaction: Transaction, users: readonly User[]): Promise<Map<string, Taken>> {
