@@ -362,6 +362,23 @@ for (const backend of backends) {
       subscription.close();
     });
 
+    test("a log that nobody follows is not read, and whoever comes then misses nothing", async (t) => {
+      const { database } = await shared.renew();
+      const system = await openLog(t, database, { pollIntervalMs: neverPoll });
+      const before = system.tailerReads();
+      const ids = await registerDirectly(system, 3);
+      assert.equal(system.tailerReads(), before, "it was read for nobody");
+      const reader = follow(t, system);
+      const now = follow(t, system, { start: "now", progressIntervalMs: 60_000 });
+      assert.equal(revisionOf(await now.next()), 3n, "now is behind what was written before");
+      ids.push(...(await registerDirectly(system, 1)));
+      for (const id of ids) {
+        const item = await reader.next();
+        assert.equal(item.kind === "event" && item.event.user.id, id);
+      }
+      assert.equal(revisionOf(await now.next()), 4n);
+    });
+
     test("a reader far behind reads a page at a time, each when it has taken the one before", async (t) => {
       const { database } = await shared.renew();
       await appendBareEvents(database, { count: 1_000 });

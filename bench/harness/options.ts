@@ -60,7 +60,7 @@ const smokeSize = {
 const fullSize = {
   users: 10_000,
   connections: 4,
-  streams: 32,
+  streams: 100,
   http1Connections: 64,
   fanOut: { subscribers: 1_000, rate: 500 },
   fanOutLatency: { subscribers: 200, rate: 1_000 },

@@ -47,13 +47,14 @@ export async function* streamEvents(
   signal: AbortSignal,
   pageSize = defaultPageSize,
 ): AsyncGenerator<StreamItem, never> {
-  await tailer.catchUp();
-  signal.throwIfAborted();
-  const { databaseId } = tailer.state;
-  let position = findStart(request.start, tailer.state);
-  const progress = createProgressTimer(request.progressIntervalMs);
+  // First of all: while nobody has subscribed, the tailer leaves out what it is told of.
   const grown = tailer.grown.subscribe(signal);
   try {
+    await tailer.catchUp();
+    signal.throwIfAborted();
+    const { databaseId } = tailer.state;
+    let position = findStart(request.start, tailer.state);
+    const progress = createProgressTimer(request.progressIntervalMs);
     for (;;) {
       assertInside(position, databaseId, tailer.state);
       if (progress.isDue()) {

@@ -18,7 +18,7 @@ export interface EventTailer {
   readonly isHealthy: boolean;
   /** Called when {@link isHealthy} changes. */
   onHealthChange(listener: (healthy: boolean) => void): void;
-  /** Says that there may be something new. */
+  /** Says that there may be something new. A log that nobody follows is not read for it. */
   wake(): void;
   /**
    * Reads to the log's end, as it is now or later. All who call during one read share the next.
@@ -83,13 +83,18 @@ export async function openEventTailer(
 
   async function readToEnd(): Promise<void> {
     for (;;) {
-      const page = await read(ring.head, pageSize);
+      const page = await read(ring.head, grown.subscribers > 0 ? pageSize : 0);
       if (page.databaseId !== state.databaseId || page.head < ring.head || page.floor > ring.head) {
         // Another database, an older one or a log that was emptied meanwhile: nothing in memory holds any more.
         logger.warn(
           { from: ring.head.toString(), to: page.head.toString() },
           "the log was replaced; beginning anew",
         );
+        ring = createEventRing(page.head, ringCapacity);
+        state = toState(page);
+        grown.wakeAll();
+      } else if (page.events.length === 0 && page.head > ring.head) {
+        // It was read for nobody. Whoever has come meanwhile finds in the table what the ring has missed.
         ring = createEventRing(page.head, ringCapacity);
         state = toState(page);
         grown.wakeAll();
@@ -164,7 +169,9 @@ export async function openEventTailer(
       return healthy;
     },
     grown,
-    wake,
+    wake() {
+      if (grown.subscribers > 0) wake();
+    },
     onHealthChange: (listener) => void healthListeners.push(listener),
     catchUp() {
       if (closing.signal.aborted) {

@@ -2,6 +2,8 @@
 export interface Wake {
   /** Wakes all present waiters. */
   wakeAll(): void;
+  /** How many have subscribed and not closed their subscription. */
+  readonly subscribers: number;
   /** Begins to wait, now and then, until the signal aborts. */
   subscribe(signal: AbortSignal): WakeSubscription;
 }
@@ -20,8 +22,12 @@ export interface WakeSubscription {
 /** Creates a wake-up call that many can wait for. */
 export function createWake(): Wake {
   let waiting = new Set<() => void>();
+  let subscribers = 0;
 
   return {
+    get subscribers() {
+      return subscribers;
+    },
     wakeAll() {
       const woken = waiting;
       waiting = new Set();
@@ -32,6 +38,7 @@ export function createWake(): Wake {
       const wake = (): void => settle?.();
       const abort = (): void => settle?.({ aborted: signal.reason });
       signal.addEventListener("abort", abort);
+      subscribers += 1;
 
       function next(timeoutMs?: number): Promise<void> {
         return new Promise((resolve, reject) => {
@@ -53,6 +60,7 @@ export function createWake(): Wake {
       return {
         next,
         close() {
+          subscribers -= 1;
           signal.removeEventListener("abort", abort);
           settle?.();
         },
