@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 const suiteModule = "connectrpc.com/conformance";
-const suiteVersion = "v1.0.6";
+const suiteVersion = "v1.0.7";
 
 const root = join(import.meta.dirname, "../..");
 /** Outside node_modules, where Node strips no types; git ignores it. */
