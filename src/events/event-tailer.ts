@@ -40,6 +40,12 @@ export interface TailerOptions {
   readonly pollIntervalMs?: number;
 }
 
+/**
+ * Handing events on costs the more the more subscribers there are, hardly more for ten events than for one. So what
+ * comes in quick succession waits for each other: this much a subscriber, up to the longest.
+ */
+const spacing = { perSubscriberMs: 0.05, longestMs: 10 };
+
 /** A read that takes longer has lost its database (a frozen server sends no error). */
 const readTimeoutMs = 5_000;
 
@@ -62,6 +68,7 @@ export async function openEventTailer(
   let wanted = false;
   let healthy = true;
   let abortRead = (): void => {};
+  let handedOnAt = 0;
 
   // Nobody wants what happened before the process began: start at the head, wherever it is.
   let state = toState(await read(0n, 0));
@@ -102,11 +109,24 @@ export async function openEventTailer(
         ring.append(page.events);
         state = toState(page);
         // Not otherwise: each look, also one for a new stream, would cost as much as there are subscribers.
-        if (page.events.length > 0) grown.wakeAll();
+        if (page.events.length > 0) {
+          handedOnAt = performance.now();
+          grown.wakeAll();
+        }
       }
       if (ring.head >= page.head) {
         return;
       }
+    }
+  }
+
+  /** Whoever opens a stream does not wait. */
+  async function keepSpacing(): Promise<void> {
+    const spacingMs = Math.min(spacing.longestMs, grown.subscribers * spacing.perSubscriberMs);
+    while (callers.length === 0 && !closing.signal.aborted) {
+      const remainingMs = handedOnAt + spacingMs - performance.now();
+      if (remainingMs <= 0) return;
+      await called.next(remainingMs).catch(() => {});
     }
   }
 
@@ -115,6 +135,7 @@ export async function openEventTailer(
       if (!wanted) {
         await called.next(pollIntervalMs).catch(() => {});
       }
+      await keepSpacing();
       if (closing.signal.aborted) {
         break;
       }
