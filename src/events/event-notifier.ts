@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
-import { Client } from "pg";
 import type { Logger } from "../platform/logger.ts";
 import type { Database } from "../schema.ts";
 
@@ -43,6 +42,8 @@ export function openEventNotifier(
   let pending: NodeJS.Timeout | undefined;
 
   async function listen(): Promise<void> {
+    // Not imported with this module, since the embedded database has no use for it.
+    const { Client } = await import("pg");
     while (!closing.signal.aborted) {
       // A socket of our own, because it can be destroyed; client.end() waits for the server's consent.
       const socket = new Socket();

@@ -1,11 +1,7 @@
-import { join } from "node:path";
-import { PGlite } from "@electric-sql/pglite";
-import { Kysely, PostgresDialect } from "kysely";
-import { Pool, TypeOverrides } from "pg";
+import type { Kysely } from "kysely";
 import type { DatabaseConfig } from "./config.ts";
-import { type DataDirLock, lockDataDir } from "./data-dir-lock.ts";
+import type { DataDirLock } from "./data-dir-lock.ts";
 import type { Logger } from "./logger.ts";
-import { createPgliteDialect } from "./pglite-dialect.ts";
 
 /** An open database: the query builder, and what the two kinds of database differ in. */
 export interface OpenDatabase<Schema> {
@@ -16,12 +12,6 @@ export interface OpenDatabase<Schema> {
   readonly lock?: DataDirLock;
   close(): Promise<void>;
 }
-
-/** Postgres's object id of the type int8. */
-const int8Oid = 20;
-
-/** How long a connection to PostgreSQL may take before the call that wants it fails. */
-const connectTimeoutMs = 5_000;
 
 /**
  * Opens the database that the configuration names. 64-bit integers arrive as bigint from both.
@@ -34,63 +24,11 @@ export async function openDatabase<Schema>(
   config: DatabaseConfig,
   logger: Logger,
 ): Promise<OpenDatabase<Schema>> {
-  return config.kind === "embedded"
-    ? openEmbedded<Schema>(config.dataDir)
-    : openPostgres<Schema>(config.url, config.poolSize, logger);
-}
-
-async function openEmbedded<Schema>(dataDir: string): Promise<OpenDatabase<Schema>> {
-  const lock = await lockDataDir(dataDir);
-  try {
-    const pglite = await PGlite.create(join(dataDir, "pglite"), { parsers: { [int8Oid]: BigInt } });
-    const queries = new Kysely<Schema>({ dialect: createPgliteDialect(pglite) });
-    return {
-      queries,
-      description: `embedded (PGlite in ${dataDir})`,
-      lock,
-      close: async () => {
-        await queries.destroy();
-        // A Kysely that ran no query has not opened its driver and would leave the database open.
-        if (!pglite.closed) {
-          await pglite.close();
-        }
-        await lock.release();
-      },
-    };
-  } catch (error) {
-    await lock.release();
-    throw error;
+  // Imported only where it is wanted: a process has one database, and each driver takes its time to load.
+  if (config.kind === "embedded") {
+    const { openEmbedded } = await import("./embedded-database.ts");
+    return openEmbedded<Schema>(config.dataDir);
   }
-}
-
-function openPostgres<Schema>(url: string, poolSize: number, logger: Logger): OpenDatabase<Schema> {
-  const types = new TypeOverrides();
-  types.setTypeParser(int8Oid, BigInt);
-  const pool = new Pool({
-    connectionString: url,
-    max: poolSize,
-    connectionTimeoutMillis: connectTimeoutMs,
-    application_name: "user-bridge",
-    types,
-  });
-  // A connection that breaks has told the query it was running; one that is idle has no query to tell. Either
-  // way it also raises an event, which would end the process if nobody listened.
-  pool.on("connect", (client) => client.on("error", () => {}));
-  pool.on("error", (error) => logger.warn({ err: error }, "an idle database connection broke"));
-  const queries = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
-  return {
-    queries,
-    description: describePostgres(url),
-    close: async () => {
-      await queries.destroy();
-      if (!pool.ended) {
-        await pool.end();
-      }
-    },
-  };
-}
-
-function describePostgres(url: string): string {
-  const { hostname, port, pathname } = new URL(url);
-  return `PostgreSQL ${pathname.slice(1) || "(default)"} at ${hostname || "the default socket"}:${port || 5432}`;
+  const { openPostgres } = await import("./postgres-database.ts");
+  return openPostgres<Schema>(config.url, config.poolSize, logger);
 }
