@@ -1,8 +1,9 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { Kysely } from "kysely";
-import { type Migration, Migrator } from "kysely/migration";
+import { isDeepStrictEqual } from "node:util";
+import { type Kysely, sql } from "kysely";
+import { DEFAULT_MIGRATION_TABLE, type Migration, Migrator } from "kysely/migration";
 import { isDatabaseUnavailable } from "./database-errors.ts";
 import type { Logger } from "./logger.ts";
 
@@ -22,6 +23,9 @@ const folder = join(import.meta.dirname, "../../migrations");
  * @throws the driver's error where the database cannot be reached
  */
 export async function migrate<Schema>(database: Kysely<Schema>, logger: Logger): Promise<string[]> {
+  if (await isCurrent(database)) {
+    return [];
+  }
   const { error, results = [] } = await createMigrator(database).migrateToLatest();
   const applied = results.filter((result) => result.status === "Success").map((r) => r.migrationName);
   for (const name of applied) {
@@ -59,11 +63,40 @@ function createMigrator<Schema>(database: Kysely<Schema>): Migrator {
   return new Migrator({ db: database, provider: { getMigrations: loadMigrations } });
 }
 
+/**
+ * Whether the database records exactly our migrations. That is so at almost every start, and one query tells;
+ * the migrator would read the whole catalogue first. What it records is committed, so no lock is needed.
+ */
+async function isCurrent<Schema>(database: Kysely<Schema>): Promise<boolean> {
+  try {
+    const applied = await sql<{ name: string }>`
+      select name from ${sql.table(DEFAULT_MIGRATION_TABLE)} order by timestamp, name`.execute(database);
+    const names = (await listFiles()).map(toName);
+    return isDeepStrictEqual(
+      applied.rows.map((row) => row.name),
+      names,
+    );
+  } catch (error) {
+    if (isDatabaseUnavailable(error)) {
+      throw error;
+    }
+    // Before the first migration there is no such table. Of anything else that is wrong, the migrator tells.
+    return false;
+  }
+}
+
 async function loadMigrations(): Promise<Record<string, Migration>> {
-  const files = (await readdir(folder)).filter((file) => /^\d{4}_.*\.[jt]s$/.test(file));
-  const migrations = files.sort().map(async (file) => {
+  const migrations = (await listFiles()).map(async (file) => {
     const migration = (await import(pathToFileURL(join(folder, file)).href)) as Migration;
-    return [file.replace(/\.[jt]s$/, ""), migration] as const;
+    return [toName(file), migration] as const;
   });
   return Object.fromEntries(await Promise.all(migrations));
+}
+
+async function listFiles(): Promise<string[]> {
+  return (await readdir(folder)).filter((file) => /^\d{4}_.*\.[jt]s$/.test(file)).sort();
+}
+
+function toName(file: string): string {
+  return file.replace(/\.[jt]s$/, "");
 }
