@@ -19,16 +19,17 @@ export const productServices: readonly DescService[] = [UserService];
 
 /** The whole RPC surface. */
 export function createRoutes(handlers: Handlers, options: { reflection: boolean }) {
+  const reflection = createReflectionHandler(() =>
+    createReflectionIndex(
+      [...productServices, Health, ServerReflection, ServerReflectionAlpha],
+      // No service mentions them, but every error carries them, and tools want to print them.
+      [file_google_rpc_error_details],
+    ),
+  );
   return (router: ConnectRouter): void => {
     router.service(UserService, handlers.users);
     router.service(Health, handlers.health);
     if (options.reflection) {
-      const index = createReflectionIndex(
-        [...productServices, Health, ServerReflection, ServerReflectionAlpha],
-        // No service mentions them, but every error carries them, and tools want to print them.
-        [file_google_rpc_error_details],
-      );
-      const reflection = createReflectionHandler(index);
       router.service(ServerReflection, reflection);
       router.service(ServerReflectionAlpha, reflection);
     }

@@ -45,7 +45,9 @@ const versions: Record<string, (transport: Transport) => Reflect> = {
 };
 
 async function connect(t: TestContext, shutdownSignal?: AbortSignal): Promise<Transport> {
-  const handler = createReflectionHandler(createReflectionIndex(services, [file_google_rpc_error_details]));
+  const handler = createReflectionHandler(() =>
+    createReflectionIndex(services, [file_google_rpc_error_details]),
+  );
   const routes = connectNodeAdapter({
     routes: (router) =>
       void router.service(v1.ServerReflection, handler).service(v1alpha.ServerReflection, handler),
@@ -272,7 +274,7 @@ for (const [version, createReflect] of Object.entries(versions)) {
 }
 
 test("a long stream keeps no listener for the questions it has answered", async () => {
-  const { serverReflectionInfo } = createReflectionHandler(createReflectionIndex([UserService]));
+  const { serverReflectionInfo } = createReflectionHandler(() => createReflectionIndex([UserService]));
   const { signal } = new AbortController();
   async function* requests(): AsyncGenerator<v1.ServerReflectionRequest> {
     for (;;) yield create(v1.ServerReflectionRequestSchema, { messageRequest: listServices });

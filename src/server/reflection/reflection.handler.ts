@@ -22,10 +22,14 @@ type Answer =
  *
  * A question without an answer is answered with an error inside the stream, which goes on. A stream remembers
  * the files it has carried, at most all of the index's.
+ *
+ * @param createIndex called for the first question, and once: most processes are never asked, and serializing
+ * every file takes tens of milliseconds that a start can do without
  */
 export function createReflectionHandler(
-  index: ReflectionIndex,
+  createIndex: () => ReflectionIndex,
 ): ServiceImpl<typeof v1.ServerReflection> & ServiceImpl<typeof v1alpha.ServerReflection> {
+  let index: ReflectionIndex | undefined;
   return {
     async *serverReflectionInfo<Request extends ReflectionRequest>(
       requests: AsyncIterable<Request>,
@@ -33,6 +37,7 @@ export function createReflectionHandler(
     ): AsyncGenerator<ReflectionResponse<Request>> {
       const sent = new Set<ReflectionFile>();
       for await (const request of untilAborted(requests, signal)) {
+        index ??= createIndex();
         yield {
           validHost: request.host,
           originalRequest: request,

@@ -30,7 +30,7 @@ export interface ReflectionIndex {
  * `furtherFiles` are those that no service imports although their messages travel inside a google.protobuf.Any,
  * as the details of errors do: a tool that cannot find them prints bytes.
  *
- * All is done here, once, since what a client may ask for never changes while the process lives.
+ * All is done here, at once, since what a client may ask for never changes while the process lives.
  */
 export function createReflectionIndex(
   services: readonly DescService[],
