@@ -39,6 +39,16 @@ export interface FanOutReport {
   readonly sinceOccurredMs: Quantiles;
   readonly calls: CallReport;
   readonly streamFailures: Readonly<Record<string, number>>;
+  readonly arrivals?: Arrivals;
+}
+
+/** When each event arrived on each stream; bench/load/arrivals.go explains it. Times are microseconds since 1970. */
+export interface Arrivals {
+  readonly firstRevision: number;
+  readonly from: number;
+  readonly to: number;
+  /** For each stream, and each time that something arrived: how many events there were by then, and the time. */
+  readonly streams: readonly (readonly (readonly [events: number, at: number])[])[];
 }
 
 /** The flags of a load, by name. */

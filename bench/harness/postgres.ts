@@ -14,7 +14,11 @@ export interface Postgres {
 }
 
 /** What differs from PostgreSQL's defaults; durability does not. For the tables in the results. */
-export const postgresSettings = { max_connections: "200" } as const;
+export const postgresSettings = {
+  max_connections: "200",
+  // The fan-out's delay counts from the commit.
+  track_commit_timestamp: "on",
+} as const;
 
 /**
  * Starts a cluster, which lasts until the run ends, with its data on disk and default durability: fsync, synchronous_commit and full_page_writes

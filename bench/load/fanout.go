@@ -28,6 +28,8 @@ type FanOutReport struct {
 	Calls         CallReport `json:"calls"`
 	// StreamFailures are what ended streams, if anything did; some servers drop slow readers.
 	StreamFailures map[string]uint64 `json:"streamFailures"`
+	// Arrivals of every event on every stream, where asked for.
+	Arrivals *Arrivals `json:"arrivals,omitempty"`
 }
 
 // catchUpTimeout is how long streams may take to receive the last event.
@@ -38,6 +40,7 @@ func runFanOut(arguments []string) (any, error) {
 	streams := options.flags.Int("streams", 1000, "subscribers")
 	subscribing := options.flags.Int("subscriber-connections", 20, "connections that carry the streams")
 	sampleEvery := options.flags.Int("sample-every", 25, "look into every n-th stream of a connection")
+	keepArrivals := options.flags.Bool("arrivals", false, "report when each event arrived on each stream")
 	rate := options.flags.Float64("rate", 500, "registrations a second")
 	if err := options.flags.Parse(arguments); err != nil {
 		return nil, err
@@ -60,6 +63,7 @@ func runFanOut(arguments []string) (any, error) {
 			}
 			return dueAt[name].Load()
 		},
+		KeepArrivals: *keepArrivals,
 	})
 	defer subscription.Close()
 	if err != nil {
@@ -95,6 +99,9 @@ func runFanOut(arguments []string) (any, error) {
 		Calls:               calls,
 	}
 	subscription.finish(&report)
+	if *keepArrivals {
+		report.Arrivals = subscription.arrivals(window)
+	}
 	return report, nil
 }
 

@@ -40,6 +40,20 @@ func TestAnswersAreChecked(t *testing.T) {
 	}
 }
 
+func TestAnEventArrivesWithItsLastByte(t *testing.T) {
+	subscriber := &Subscriber{keepArrivals: true, failures: map[string]uint64{}, streams: []*stream{{}}}
+	event := appendField(nil, 1, []byte("id"))
+	wire := append([]byte{0, 0, 0, 0, byte(len(event))}, event...)
+	subscriber.Data(1, wire[:len(wire)-1], false)
+	if count := len(subscriber.streams[0].arrivals); count != 0 {
+		t.Errorf("%d arrivals of an event that is not whole", count)
+	}
+	subscriber.Data(1, append(wire[len(wire)-1:], wire...), false)
+	if arrivals := subscriber.streams[0].arrivals; len(arrivals) != 1 || arrivals[0][0] != 2 || arrivals[0][1] == 0 {
+		t.Errorf("arrivals are %v, want one of two events", arrivals)
+	}
+}
+
 func TestStreamsCountEventsHoweverTheyAreCut(t *testing.T) {
 	event := appendField(nil, 1, []byte("id"))
 	progress := appendField(nil, 2, []byte("progress"))

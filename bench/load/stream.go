@@ -15,9 +15,18 @@ type stream struct {
 	// needed bytes of the present message are still to come.
 	needed  uint32
 	isFirst bool
+	// isEvent says what the present message is, once its first byte has arrived.
+	isEvent bool
 	prefix  []byte
 	message []byte
+	// firstRevision is of the first event, on a sampled stream.
+	firstRevision uint64
+	arrivals      []arrival
 }
+
+// arrival says how many events had arrived whole, and when (microseconds since 1970, to compare with other
+// processes of this machine).
+type arrival [2]int64
 
 // read counts the messages in what arrived, and hands those of a sampled stream to inspect when they are whole.
 func (s *stream) read(data []byte, inspect func(*stream)) {
@@ -29,11 +38,12 @@ func (s *stream) read(data []byte, inspect func(*stream)) {
 		size := min(uint32(len(data)), s.needed)
 		if s.isFirst {
 			s.isFirst = false
-			if data[0] == eventTag {
-				s.events++
-			}
+			s.isEvent = data[0] == eventTag
 		}
 		s.needed -= size
+		if s.needed == 0 && s.isEvent {
+			s.events++
+		}
 		if s.sampled {
 			s.message = append(s.message, data[:size]...)
 			if s.needed == 0 {

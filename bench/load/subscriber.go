@@ -14,6 +14,8 @@ type Subscriber struct {
 	connection *Connection
 	streams    []*stream
 	window     Window
+	// keepArrivals of all events of all streams, at the cost of their memory.
+	keepArrivals bool
 	// begun is how many streams have answered.
 	begun    int
 	failures map[string]uint64
@@ -64,7 +66,11 @@ func (s *Subscriber) Data(id uint32, data []byte, end bool) {
 	if end {
 		s.failures["stream ended without trailers"]++
 	}
+	before := current.events
 	current.read(data, s.inspect)
+	if s.keepArrivals && current.events > before {
+		current.arrivals = append(current.arrivals, arrival{int64(current.events), time.Now().UnixMicro()})
+	}
 }
 
 // inspect checks that revisions are dense, and measures how old the event is.
@@ -75,6 +81,9 @@ func (s *Subscriber) inspect(current *stream) {
 	if _, revision := field(current.message, 6); revision > 0 {
 		if current.revision > 0 && revision != current.revision+1 {
 			current.gaps++
+		}
+		if current.firstRevision == 0 {
+			current.firstRevision = revision
 		}
 		current.revision = revision
 	}

@@ -26,6 +26,8 @@ type SubscriptionOptions struct {
 	SampleEvery int
 	Window      Window
 	DueAt       func(name uint64) int64
+	// KeepArrivals of all events, for Arrivals.
+	KeepArrivals bool
 }
 
 // progressRequest asks for a progress message at once and every hour: it shows that the stream has begun.
@@ -35,7 +37,12 @@ var progressRequest = appendField(nil, 5, []byte{0x08, 0x90, 0x1c})
 func Subscribe(options SubscriptionOptions) (*Subscription, error) {
 	s := &Subscription{failed: make(chan error, options.Connections), broken: map[string]uint64{}}
 	for index := range options.Connections {
-		subscriber := &Subscriber{window: options.Window, failures: map[string]uint64{}, dueAt: options.DueAt}
+		subscriber := &Subscriber{
+			window:       options.Window,
+			failures:     map[string]uint64{},
+			dueAt:        options.DueAt,
+			keepArrivals: options.KeepArrivals,
+		}
 		headers := requestHeaders(options.Address, service+"StreamUserEvents")
 		connection, err := Dial(options.Address, headers, subscriber)
 		if err != nil {

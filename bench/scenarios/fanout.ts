@@ -1,7 +1,9 @@
 import type { Server } from "../harness/contender.ts";
 import type { Context, Scenario } from "../harness/context.ts";
-import type { FanOutReport } from "../harness/load.ts";
+import type { FanOutReport, Flags } from "../harness/load.ts";
 import { measureRounds, type Sample } from "../harness/rounds.ts";
+import { subjectName } from "../harness/subject.ts";
+import { type CommitDelay, measureCommitDelay } from "./commit-delay.ts";
 import { timing } from "./flags.ts";
 
 /** Below this share of what was due, or above this delay behind the last call, a rate is not sustained. */
@@ -17,10 +19,17 @@ export const fanOut: Scenario = {
     const { options } = context;
     const { subscribers, rate } = options.fanOut;
     const latency = options.fanOutLatency;
-    const measured = await measureRounds(context, ["fanout"], { fanout: true }, async (server) => {
-      const first = await distribute(context, server, latency);
+    const measured = await measureRounds(context, ["fanout"], { fanout: true }, async (server, contender) => {
+      // The peers commit nothing.
+      const commits = contender.name === subjectName;
+      const first = await distribute(context, server, latency, commits ? { arrivals: "true" } : {});
+      // What was lost has no delay, and what is left would flatter.
+      const delay =
+        first.arrivals !== undefined && isComplete(first)
+          ? await measureCommitDelay(context.databaseUrl, first.arrivals)
+          : undefined;
       const found = await findMost(context, server);
-      return combine(first, found);
+      return combine(first, delay, found);
     });
     const each = (value: { subscribers: number; rate: number }) =>
       `${value.rate.toLocaleString("en")} events/s to ${value.subscribers.toLocaleString("en")} subscribers`;
@@ -29,14 +38,18 @@ export const fanOut: Scenario = {
       title: "Fan-out of live events, gRPC",
       method:
         "RegisterUser calls at a fixed rate make the events, through the server itself: user-bridge commits each " +
-        "to Postgres first, the peers only hand it on in memory. Latency is from the moment a registration was due " +
-        `until its event arrives, which bounds the time from commit to client, at ${each(latency)}; beside it, until ` +
-        "the registration is answered, which is after the commit. The most that " +
+        "to Postgres first, the peers only hand it on in memory. Latency is of the deliveries at " +
+        `${each(latency)}: from PostgreSQL's own time of the commit, which it takes just before the flush to disk, ` +
+        "until the event arrives (all deliveries); from the moment a registration was due until then (those to every " +
+        "25th subscriber); and until the registration is answered. The most that " +
         `is sustained is searched for from ${each({ subscribers, rate })} on: every stream got every event in order, ` +
         "at least 97 % of them within the measurement, and all within a second of the last call.",
       chart: { key: "mostDeliveriesPerSecond", title: "Fan-out: sustained deliveries/s" },
       metrics: [
         { key: "mostDeliveriesPerSecond", title: "sustained deliveries/s", digits: 0 },
+        { key: "commitP50Ms", title: "commit → event p50 ms", digits: 2 },
+        { key: "commitP99Ms", title: "commit → event p99 ms", digits: 2 },
+        { key: "commitP999Ms", title: "commit → event p99.9 ms", digits: 2 },
         { key: "p50Ms", title: "call → event p50 ms", digits: 2 },
         { key: "p99Ms", title: "call → event p99 ms", digits: 2 },
         { key: "answerP99Ms", title: "call → answer p99 ms", digits: 2 },
@@ -51,6 +64,7 @@ function distribute(
   context: Context,
   server: Server,
   size: { readonly subscribers: number; readonly rate: number },
+  flags: Flags = {},
 ): Promise<FanOutReport> {
   const { options } = context;
   return context.load.fanOut({
@@ -64,6 +78,7 @@ function distribute(
     "sample-every": 25,
     rate: size.rate,
     c: 2,
+    ...flags,
   });
 }
 
@@ -117,11 +132,20 @@ async function findMost(context: Context, server: Server): Promise<number> {
   return most;
 }
 
-function combine(first: FanOutReport, mostDeliveriesPerSecond: number): Sample {
+function combine(
+  first: FanOutReport,
+  delay: CommitDelay | undefined,
+  mostDeliveriesPerSecond: number,
+): Sample {
   const deliveries = first.deliveriesPerSecond * (first.calls.ok / first.calls.perSecond);
   return {
     metrics: {
       mostDeliveriesPerSecond,
+      ...(delay && {
+        commitP50Ms: delay.p50Ms,
+        commitP99Ms: delay.p99Ms,
+        commitP999Ms: delay.p999Ms,
+      }),
       p50Ms: first.sinceDueMs.p50,
       p99Ms: first.sinceDueMs.p99,
       answerP99Ms: first.calls.latencyMs.p99,
