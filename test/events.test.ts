@@ -22,6 +22,7 @@ import {
   UserService,
 } from "../gen/users/v1/users_pb.ts";
 import { startApp } from "../src/app.ts";
+import { createCommittedEvents } from "../src/events/committed-events.ts";
 import { decodeCursor, encodeCursor } from "../src/events/cursor.ts";
 import { CursorAheadError, CursorCompactedError, ForeignCursorError } from "../src/events/event.errors.ts";
 import { everyEvent, type LoggedEvent } from "../src/events/event.ts";
@@ -319,7 +320,7 @@ for (const backend of backends) {
   describe(`the event log's streams on the ${backend.name} database`, () => {
     const shared = useDatabase(backend);
 
-    test("2,000 subscribers cost what one costs: no query while idle, one query for an event to all of them", async (t) => {
+    test("2,000 subscribers cost what one costs: no query while idle or for an own event, one for another's", async (t) => {
       const { database } = await shared.renew();
       const system = await openLog(t, database, { pollIntervalMs: neverPoll });
       const streams = Array.from({ length: 2_000 }, () => follow(t, system, { start: "now" }));
@@ -338,8 +339,40 @@ for (const backend of backends) {
       for (const item of await Promise.all(firsts)) {
         assert.equal(item.kind === "event" && item.event.user.id, id);
       }
+      assert.equal(system.tailerReads() - idle, 1, "what this process has committed is not read back");
+
+      const seconds = streams.map((stream) => stream.next());
+      await appendBareEvents(database, { count: 1 });
+      system.tailer.wake();
+      for (const item of await Promise.all(seconds)) assert.equal(revisionOf(item), 2n);
       assert.equal(system.tailerReads() - idle, 2, "one event to all of them is one query");
       assert.equal(system.streamReads(), 0, "no stream near the end reads for itself");
+    });
+
+    test("own events behind others' that no wake-up has told of are handed on with them, in order", async (t) => {
+      const { database } = await shared.renew();
+      const system = await openLog(t, database, { pollIntervalMs: neverPoll });
+      const reader = follow(t, system, { start: "now", progressIntervalMs: 3_600_000 });
+      await reader.next();
+      const [first] = await registerDirectly(system, 1);
+      await appendBareEvents(database, { count: 2 });
+      const [last] = await registerDirectly(system, 1);
+      const items = await reader.take(4);
+      assert.deepEqual(items.map(revisionOf), [1n, 2n, 3n, 4n]);
+      const users = items.map((item) => item.kind === "event" && item.event.user.id);
+      assert.deepEqual([users.at(0), users.at(-1)], [first, last]);
+    });
+
+    test("an own event is what the table holds of it", async (t) => {
+      const { database } = await shared.renew();
+      const system = await openLog(t, database, { pollIntervalMs: neverPoll });
+      const reader = follow(t, system, { start: "now", progressIntervalMs: 3_600_000 });
+      await reader.next();
+      await registerDirectly(system, 1);
+      const live = await reader.next();
+      // A process that was not there has it from the table.
+      const later = await openLog(t, database, { pollIntervalMs: neverPoll });
+      assert.deepEqual(live, await follow(t, later).next());
     });
 
     test("a subscriber who waits is woken by events, not by every look at the log", async (t) => {
@@ -812,9 +845,40 @@ async function countAlive(references: readonly WeakRef<object>[]): Promise<numbe
   return references.filter((reference) => reference.deref() !== undefined).length;
 }
 
+const events = (from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, index) => ({ revision: BigInt(from + index) }) as LoggedEvent);
+
+describe("committed events", () => {
+  const commit = (from: number, to: number, databaseId = "one") => ({ databaseId, events: events(from, to) });
+  const revisions = (taken: readonly LoggedEvent[]) => taken.map((event) => Number(event.revision));
+
+  test("are taken in order, up to a hole or another database's", () => {
+    const committed = createCommittedEvents();
+    committed.add(commit(4, 5));
+    committed.add(commit(1, 3));
+    committed.add(commit(7, 7));
+    assert.deepEqual(revisions(committed.takeAfter("other", 0n)), []);
+    assert.deepEqual(revisions(committed.takeAfter("one", 0n)), [1, 2, 3, 4, 5]);
+    assert.deepEqual(revisions(committed.takeAfter("one", 5n)), []);
+    assert.equal(committed.isEmpty, false);
+    committed.add(commit(6, 6, "other"));
+    assert.deepEqual(revisions(committed.takeAfter("one", 5n)), []);
+    committed.forgetUpTo(6n);
+    assert.deepEqual(revisions(committed.takeAfter("one", 6n)), [7]);
+    assert.equal(committed.isEmpty, true);
+  });
+
+  test("that are known already are left, for somebody to look why", () => {
+    const committed = createCommittedEvents();
+    committed.add(commit(3, 3));
+    assert.deepEqual(revisions(committed.takeAfter("one", 3n)), []);
+    assert.equal(committed.isEmpty, false);
+    committed.forgetUpTo(3n);
+    assert.equal(committed.isEmpty, true);
+  });
+});
+
 describe("the ring", () => {
-  const events = (from: number, to: number) =>
-    Array.from({ length: to - from + 1 }, (_, index) => ({ revision: BigInt(from + index) }) as LoggedEvent);
   const revisions = (found: readonly LoggedEvent[] | undefined) =>
     found?.map((event) => Number(event.revision));
 

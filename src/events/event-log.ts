@@ -1,7 +1,8 @@
 import { type Abortable, inTransaction } from "../platform/transaction.ts";
 import type { Database, Transaction } from "../schema.ts";
+import type { Commit } from "./committed-events.ts";
 import { appendEvents } from "./event.repository.ts";
-import type { EventDraft } from "./event.ts";
+import type { EventDraft, LoggedEvent } from "./event.ts";
 import { type StreamItem, type StreamRequest, streamEvents } from "./event-stream.ts";
 import type { EventTailer } from "./event-tailer.ts";
 
@@ -44,9 +45,9 @@ export function createEventLog(dependencies: EventLogDependencies): EventLog {
   const { database, tailer, announce, streamPageSize } = dependencies;
   return {
     async write(work, caller) {
-      const { result, events } = await writeWithEvents(database, work, caller);
-      if (events.length > 0) {
-        tailer.wake();
+      const { result, commit } = await writeWithEvents(database, work, caller);
+      if (commit !== undefined) {
+        tailer.offer(commit);
         announce();
       }
       return result;
@@ -55,21 +56,28 @@ export function createEventLog(dependencies: EventLogDependencies): EventLog {
   };
 }
 
-/** The transaction behind {@link EventLog.write}, for a process that has no streams to feed. */
+/**
+ * The transaction behind {@link EventLog.write}, for a process that has no streams to feed. Gives what it committed,
+ * where it appended events.
+ */
 export function writeWithEvents<Result>(
   database: Database,
   work: (transaction: Transaction) => Promise<Written<Result>>,
   caller?: Abortable,
-): Promise<Written<Result>> {
+): Promise<{ readonly result: Result; readonly commit: Commit | undefined }> {
   return inTransaction(
     database,
     async (transaction) => {
-      const written = await work(transaction);
-      if (written.events.length > 0) {
-        await appendEvents(transaction, written.events);
-      }
-      return written;
+      const { result, events } = await work(transaction);
+      if (events.length === 0) return { result, commit: undefined };
+      const { databaseId, revision } = await appendEvents(transaction, events);
+      return { result, commit: { databaseId, events: numberEvents(events, revision) } };
     },
     caller,
   );
+}
+
+function numberEvents(drafts: readonly EventDraft[], last: bigint): readonly LoggedEvent[] {
+  const before = last - BigInt(drafts.length);
+  return drafts.map((draft, index) => ({ ...draft, revision: before + BigInt(index + 1) }));
 }

@@ -2,6 +2,7 @@ import { translateDatabaseError } from "../platform/database-errors.ts";
 import { DatabaseUnavailableError } from "../platform/errors.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Database } from "../schema.ts";
+import { type Commit, createCommittedEvents } from "./committed-events.ts";
 import { type LogState, readEventsAfter } from "./event.repository.ts";
 import { everyEvent } from "./event.ts";
 import { createEventRing, type EventRing } from "./event-ring.ts";
@@ -20,6 +21,11 @@ export interface EventTailer {
   onHealthChange(listener: (healthy: boolean) => void): void;
   /** Says that there may be something new. A log that nobody follows is not read for it. */
   wake(): void;
+  /**
+   * Gives what this process has committed. Where it follows what is known, it is handed on as it is, without being
+   * read back from the table.
+   */
+  offer(commit: Commit): void;
   /**
    * Reads to the log's end, as it is now or later. All who call during one read share the next.
    *
@@ -65,7 +71,11 @@ export async function openEventTailer(
   const grown = createWake();
   const healthListeners: ((healthy: boolean) => void)[] = [];
   let callers: PromiseWithResolvers<void>[] = [];
+  const committed = createCommittedEvents();
   let wanted = false;
+  /** Whether somebody else may have written, or one who calls must be sure of it. */
+  let unread = false;
+  let readAt = performance.now();
   let healthy = true;
   let abortRead = (): void => {};
   let handedOnAt = 0;
@@ -109,15 +119,31 @@ export async function openEventTailer(
         ring.append(page.events);
         state = toState(page);
         // Not otherwise: each look, also one for a new stream, would cost as much as there are subscribers.
-        if (page.events.length > 0) {
-          handedOnAt = performance.now();
-          grown.wakeAll();
-        }
+        if (page.events.length > 0) handOn();
       }
       if (ring.head >= page.head) {
+        committed.forgetUpTo(ring.head);
         return;
       }
     }
+  }
+
+  function handOn(): void {
+    handedOnAt = performance.now();
+    grown.wakeAll();
+  }
+
+  /** Hands on what this process has committed; says whether there can be no more than that. */
+  function takeCommitted(): boolean {
+    // From time to time it is read all the same: only the table tells of the floor, and of a log that was replaced.
+    if (unread || performance.now() >= readAt + pollIntervalMs) return false;
+    const events = committed.takeAfter(state.databaseId, ring.head);
+    if (events.length > 0) {
+      ring.append(events);
+      state = { ...state, head: ring.head };
+      handOn();
+    }
+    return committed.isEmpty;
   }
 
   /** Whoever opens a stream does not wait. */
@@ -134,12 +160,16 @@ export async function openEventTailer(
     while (!closing.signal.aborted) {
       if (!wanted) {
         await called.next(pollIntervalMs).catch(() => {});
+        unread ||= !wanted;
       }
       await keepSpacing();
       if (closing.signal.aborted) {
         break;
       }
       wanted = false;
+      if (takeCommitted()) continue;
+      unread = false;
+      readAt = performance.now();
       const served = callers;
       callers = [];
       await readToEnd().then(
@@ -150,6 +180,7 @@ export async function openEventTailer(
         async (error) => {
           // A read that was dropped to close says nothing of the log.
           if (!closing.signal.aborted) report(false, error);
+          unread = true;
           for (const caller of served) caller.reject(error);
           // A database that is away is asked again after the poll interval, not in a tight loop.
           await called.next(pollIntervalMs).catch(() => {});
@@ -174,6 +205,7 @@ export async function openEventTailer(
   }
 
   function wake(): void {
+    unread = true;
     wanted = true;
     work.wakeAll();
   }
@@ -192,6 +224,12 @@ export async function openEventTailer(
     grown,
     wake() {
       if (grown.subscribers > 0) wake();
+    },
+    offer(commit) {
+      if (grown.subscribers === 0) return;
+      committed.add(commit);
+      wanted = true;
+      work.wakeAll();
     },
     onHealthChange: (listener) => void healthListeners.push(listener),
     catchUp() {

@@ -19,15 +19,25 @@ export interface EventPage extends LogState {
   readonly upTo: bigint;
 }
 
+/** Where events were put: behind each other, up to this revision. */
+export interface Appended {
+  readonly databaseId: string;
+  /** Of the last of them. */
+  readonly revision: bigint;
+}
+
 /**
- * Appends events in the order given and returns the new head. It must be the last thing that the transaction
+ * Appends events in the order given. It must be the last thing that the transaction
  * does: the row it updates stays locked until the commit, which makes revisions dense and puts them in commit
  * order, and which every other writer waits for.
  *
  * One statement, with the batch as one JSON parameter: its text is the same for any number of events, and the
  * lock is held for one round trip and the commit.
  */
-export async function appendEvents(transaction: Transaction, drafts: readonly EventDraft[]): Promise<bigint> {
+export async function appendEvents(
+  transaction: Transaction,
+  drafts: readonly EventDraft[],
+): Promise<Appended> {
   const rows = drafts.map((draft, index) => ({
     ordinal: index + 1,
     id: draft.id,
@@ -36,9 +46,9 @@ export async function appendEvents(transaction: Transaction, drafts: readonly Ev
     payload: toStoredSnapshot(draft.user),
     occurred_at: draft.occurredAt.toISOString(),
   }));
-  const { rows: heads } = await sql<{ revision: bigint }>`
+  const { rows: heads } = await sql<{ database_id: string; revision: bigint }>`
     with head as (
-      update stream_head set revision = revision + ${drafts.length}::int returning revision
+      update stream_head set revision = revision + ${drafts.length}::int returning revision, database_id
     ), appended as (
       insert into user_events (revision, id, type, user_id, payload, occurred_at)
       select head.revision - ${drafts.length}::int + draft.ordinal,
@@ -46,12 +56,12 @@ export async function appendEvents(transaction: Transaction, drafts: readonly Ev
       from head, jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
         as draft(ordinal int, id uuid, type text, user_id uuid, payload jsonb, occurred_at timestamptz)
     )
-    select revision from head`.execute(transaction);
-  const revision = heads[0]?.revision;
-  if (revision === undefined) {
+    select revision, database_id from head`.execute(transaction);
+  const [head] = heads;
+  if (head === undefined) {
     throw new Error("stream_head has lost its row");
   }
-  return revision;
+  return { databaseId: head.database_id, revision: head.revision };
 }
 
 /** How many revisions one page looks through where a type filter may reject most of them. */
