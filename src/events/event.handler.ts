@@ -7,40 +7,30 @@ import {
   type UserEventsRequest,
   UserEventsRequest_Start,
 } from "../../gen/users/v1/users_pb.ts";
-import { fromBursts } from "../lane/bursts.ts";
+import { fromBursts, mapItems } from "../lane/bursts.ts";
 import { encodeOnce } from "../lane/encode-once.ts";
 import { encodeCursor } from "./cursor.ts";
 import type { LoggedEvent } from "./event.ts";
 import type { EventLog } from "./event-log.ts";
-import type { StreamStart } from "./event-stream.ts";
+import type { StreamItem, StreamRequest, StreamStart } from "./event-stream.ts";
 import { toUserMessage } from "./user-snapshot.ts";
 
 /** Creates the implementation of `StreamUserEvents`. */
 export function createUserEventsHandler(log: EventLog) {
   return (request: UserEventsRequest, context: HandlerContext): AsyncIterable<UserEvent> =>
-    fromBursts(readMessages(log, request, context.signal));
+    fromBursts(mapItems(log.stream(toStreamRequest(request), context.signal), toMessages));
 }
 
-async function* readMessages(
-  log: EventLog,
-  request: UserEventsRequest,
-  signal: AbortSignal,
-): AsyncGenerator<readonly UserEvent[]> {
-  const items = log.stream(
-    {
-      start: toStreamStart(request),
-      filter: {
-        types: new Set(request.types),
-        userIds: new Set(request.userIds.map((id) => id.toLowerCase())),
-      },
-      progressIntervalMs:
-        request.progressInterval === undefined ? undefined : durationMs(request.progressInterval),
+function toStreamRequest(request: UserEventsRequest): StreamRequest {
+  return {
+    start: toStreamStart(request),
+    filter: {
+      types: new Set(request.types),
+      userIds: new Set(request.userIds.map((id) => id.toLowerCase())),
     },
-    signal,
-  );
-  for await (const item of items) {
-    yield item.kind === "events" ? toMessages(item.events, item.databaseId) : [toProgressMessage(item)];
-  }
+    progressIntervalMs:
+      request.progressInterval === undefined ? undefined : durationMs(request.progressInterval),
+  };
 }
 
 function toStreamStart(request: UserEventsRequest): StreamStart {
@@ -54,7 +44,9 @@ function toStreamStart(request: UserEventsRequest): StreamStart {
 const burstsOfMessages = new WeakMap<readonly LoggedEvent[], readonly UserEvent[]>();
 const messagesOfEvents = new WeakMap<LoggedEvent, UserEvent>();
 
-function toMessages(events: readonly LoggedEvent[], databaseId: string): readonly UserEvent[] {
+function toMessages(item: StreamItem): readonly UserEvent[] {
+  if (item.kind === "progress") return [toProgressMessage(item)];
+  const { events, databaseId } = item;
   let messages = burstsOfMessages.get(events);
   if (messages === undefined) {
     messages = encodeOnce(events.map((event) => toMessage(event, databaseId)));

@@ -23,7 +23,7 @@ export function fromBursts<T>(bursts: AsyncIterable<readonly T[]>): AsyncIterabl
 
 /** The messages as they come: in bursts, or one at a time. */
 export function readBursts<T>(messages: AsyncIterable<T>): AsyncIterable<readonly T[]> {
-  return isBursting(messages) ? messages[source] : map(messages, (message) => [message]);
+  return isBursting(messages) ? messages[source] : mapItems(messages, (message) => [message]);
 }
 
 /**
@@ -43,15 +43,15 @@ export function mapBursts<T>(
   change: (burst: readonly T[]) => readonly T[],
 ): AsyncIterable<T> {
   return isBursting(messages)
-    ? fromBursts(map(messages[source], change))
-    : map(messages, (message) => change([message])[0] as T);
+    ? fromBursts(mapItems(messages[source], change))
+    : mapItems(messages, (message) => change([message])[0] as T);
 }
 
 /**
- * Without a generator of its own, which each subscriber of a stream would have to keep, and which could be left only
- * when the source gives its next item.
+ * The same items, each changed. Without a generator of its own, which each subscriber of a stream would have to keep,
+ * and which could be left only when the source gives its next item.
  */
-function map<T, U>(items: AsyncIterable<T>, change: (item: T) => U): AsyncIterable<U> {
+export function mapItems<T, U>(items: AsyncIterable<T>, change: (item: T) => U): AsyncIterable<U> {
   const toResult = (result: IteratorResult<T>): IteratorResult<U> =>
     result.done === true ? result : { done: false, value: change(result.value) };
   return {
