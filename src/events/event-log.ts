@@ -1,8 +1,9 @@
-import { type Abortable, inTransaction } from "../platform/transaction.ts";
+import type { RawBuilder } from "kysely";
+import { type Abortable, inOneStatement, inTransaction } from "../platform/transaction.ts";
 import type { Database, Transaction } from "../schema.ts";
 import type { Commit } from "./committed-events.ts";
-import { appendEvents } from "./event.repository.ts";
-import type { EventDraft, LoggedEvent } from "./event.ts";
+import type { EventDraft } from "./event.ts";
+import { appendEvents, changeAndAppend } from "./event-append.repository.ts";
 import { type StreamItem, type StreamRequest, streamEvents } from "./event-stream.ts";
 import type { EventTailer } from "./event-tailer.ts";
 
@@ -26,6 +27,22 @@ export interface EventLog {
     work: (transaction: Transaction) => Promise<Written<Result>>,
     caller?: Abortable,
   ): Promise<Result>;
+  /**
+   * Makes changes that can be told from their events, and appends the events of those that were made: one statement,
+   * which is committed when it is answered. `draft` is called as late as possible, and anew when the database has
+   * broken the statement off; `caller` is as in {@link inOneStatement}.
+   *
+   * @param change SQL that writes what the relation `draft` says, and returns as `user_id` the ids of the users that
+   * it has changed. The columns of `draft` are those of the event (`ordinal` from 1, `id`, `type`, `occurred_at`) and
+   * of the user as it leaves it (`user_id`, `email`, `username`, `is_active`, `created_at`, which is a text).
+   * Users must be distinct.
+   * @returns the ids of the users that it has left as they were
+   */
+  writeDrafted(
+    draft: () => readonly EventDraft[],
+    change: RawBuilder<unknown>,
+    caller?: Abortable,
+  ): Promise<ReadonlySet<string>>;
   /** See {@link streamEvents}. */
   stream(request: StreamRequest, signal: AbortSignal): AsyncGenerator<StreamItem, never>;
 }
@@ -43,14 +60,28 @@ export interface EventLogDependencies {
 /** Creates the log's service over an open tailer. */
 export function createEventLog(dependencies: EventLogDependencies): EventLog {
   const { database, tailer, announce, streamPageSize } = dependencies;
+
+  function spread(commit: Commit | undefined): void {
+    if (commit !== undefined) {
+      tailer.offer(commit);
+      announce();
+    }
+  }
+
   return {
     async write(work, caller) {
       const { result, commit } = await writeWithEvents(database, work, caller);
-      if (commit !== undefined) {
-        tailer.offer(commit);
-        announce();
-      }
+      spread(commit);
       return result;
+    },
+    async writeDrafted(draft, change, caller) {
+      const { unchanged, commit } = await inOneStatement(
+        database,
+        (connection) => changeAndAppend(connection, draft(), change),
+        caller,
+      );
+      spread(commit);
+      return unchanged;
     },
     stream: (request, signal) => streamEvents(database, tailer, request, signal, streamPageSize),
   };
@@ -69,15 +100,8 @@ export function writeWithEvents<Result>(
     database,
     async (transaction) => {
       const { result, events } = await work(transaction);
-      if (events.length === 0) return { result, commit: undefined };
-      const { databaseId, revision } = await appendEvents(transaction, events);
-      return { result, commit: { databaseId, events: numberEvents(events, revision) } };
+      return { result, commit: events.length === 0 ? undefined : await appendEvents(transaction, events) };
     },
     caller,
   );
-}
-
-function numberEvents(drafts: readonly EventDraft[], last: bigint): readonly LoggedEvent[] {
-  const before = last - BigInt(drafts.length);
-  return drafts.map((draft, index) => ({ ...draft, revision: before + BigInt(index + 1) }));
 }

@@ -1,7 +1,7 @@
 import { type Expression, type SqlBool, sql } from "kysely";
 import type { Database, Transaction } from "../schema.ts";
-import type { EventDraft, EventFilter, EventType, LoggedEvent } from "./event.ts";
-import { fromStoredSnapshot, type StoredSnapshot, toStoredSnapshot } from "./user-snapshot.ts";
+import type { EventFilter, EventType, LoggedEvent } from "./event.ts";
+import { fromStoredSnapshot, type StoredSnapshot } from "./user-snapshot.ts";
 
 /** The log's state at one moment. */
 export interface LogState {
@@ -17,51 +17,6 @@ export interface EventPage extends LogState {
   readonly events: readonly LoggedEvent[];
   /** Every matching event up to this revision has been read: where the next page begins. */
   readonly upTo: bigint;
-}
-
-/** Where events were put: behind each other, up to this revision. */
-export interface Appended {
-  readonly databaseId: string;
-  /** Of the last of them. */
-  readonly revision: bigint;
-}
-
-/**
- * Appends events in the order given. It must be the last thing that the transaction
- * does: the row it updates stays locked until the commit, which makes revisions dense and puts them in commit
- * order, and which every other writer waits for.
- *
- * One statement, with the batch as one JSON parameter: its text is the same for any number of events, and the
- * lock is held for one round trip and the commit.
- */
-export async function appendEvents(
-  transaction: Transaction,
-  drafts: readonly EventDraft[],
-): Promise<Appended> {
-  const rows = drafts.map((draft, index) => ({
-    ordinal: index + 1,
-    id: draft.id,
-    type: draft.type,
-    user_id: draft.user.id,
-    payload: toStoredSnapshot(draft.user),
-    occurred_at: draft.occurredAt.toISOString(),
-  }));
-  const { rows: heads } = await sql<{ database_id: string; revision: bigint }>`
-    with head as (
-      update stream_head set revision = revision + ${drafts.length}::int returning revision, database_id
-    ), appended as (
-      insert into user_events (revision, id, type, user_id, payload, occurred_at)
-      select head.revision - ${drafts.length}::int + draft.ordinal,
-        draft.id, draft.type, draft.user_id, draft.payload, draft.occurred_at
-      from head, jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
-        as draft(ordinal int, id uuid, type text, user_id uuid, payload jsonb, occurred_at timestamptz)
-    )
-    select revision, database_id from head`.execute(transaction);
-  const [head] = heads;
-  if (head === undefined) {
-    throw new Error("stream_head has lost its row");
-  }
-  return { databaseId: head.database_id, revision: head.revision };
 }
 
 /** How many revisions one page looks through where a type filter may reject most of them. */

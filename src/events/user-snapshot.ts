@@ -19,17 +19,6 @@ export interface StoredSnapshot {
   readonly created_at: string;
 }
 
-/** The snapshot in the table's form. */
-export function toStoredSnapshot(user: UserSnapshot): StoredSnapshot {
-  return {
-    id: user.id,
-    email: user.email,
-    username: user.username,
-    is_active: user.isActive,
-    created_at: user.createdAt.toISOString(),
-  };
-}
-
 /** The snapshot that the table holds. */
 export function fromStoredSnapshot(stored: StoredSnapshot): UserSnapshot {
   return {

@@ -7,13 +7,15 @@ import {
   createGroupCommit,
   putOff,
 } from "../platform/group-commit.ts";
-import type { Transaction } from "../schema.ts";
+import type { Database, Transaction } from "../schema.ts";
 import { EmailTakenError, UsernameTakenError } from "./user.errors.ts";
 import {
   deleteUsers,
   findNameHolders,
-  insertUsers,
+  findTaken,
+  insertDraftedUsers,
   lockUsers,
+  type Taken,
   translateUniqueViolation,
   updateUsers,
 } from "./user.repository.ts";
@@ -44,10 +46,10 @@ export interface UserWriter {
  * changes with changes. Each has its own outcome and, where it changes something, its own event. Those of one
  * transaction take effect one after the other: changes as they arrived, registrations by their emails.
  */
-export function createUserWriter(log: EventLog, now: () => Date): UserWriter {
+export function createUserWriter(database: Database, log: EventLog, now: () => Date): UserWriter {
   const register = createGroupCommit<User, User>({
     ...registrationBounds,
-    commit: (group) => log.write((transaction) => registerUsers(transaction, group.claim()), group),
+    commit: (group) => registerUsers(database, log, group),
   });
   const change = createGroupCommit<ChangeCommand, User>({
     ...changeBounds,
@@ -65,22 +67,34 @@ function throwTranslated(error: unknown): never {
 }
 
 async function registerUsers(
-  transaction: Transaction,
-  users: readonly User[],
-): Promise<Written<readonly Outcome[]>> {
-  // In one order, or two processes that register the same people at the same time would deadlock.
-  const sorted = users.toSorted((one, other) => compareTexts(one.email, other.email));
-  const taken = await insertUsers(transaction, sorted);
-  return {
-    result: users.map((user) => {
-      const what = taken.get(user.id);
-      if (what === undefined) return user;
-      return what === "email" ? new EmailTakenError() : new UsernameTakenError();
-    }),
-    events: sorted
-      .filter((user) => !taken.has(user.id))
-      .map((user) => draftEvent("user_registered", user, user.createdAt)),
+  database: Database,
+  log: EventLog,
+  group: CommandGroup<User>,
+): Promise<readonly Outcome[]> {
+  let users: readonly User[] = [];
+  const draft = () => {
+    users = group.claim();
+    // In one order, or two processes that register the same people at the same time would deadlock.
+    return users
+      .toSorted((one, other) => compareTexts(one.email, other.email))
+      .map((user) => draftEvent("user_registered", user, user.createdAt));
   };
+  const refusedIds = await log.writeDrafted(draft, insertDraftedUsers, group);
+  if (refusedIds.size === 0) {
+    return users;
+  }
+  const refused = users.filter((user) => refusedIds.has(user.id));
+  // The others are registered, whatever becomes of this.
+  const taken = await findTaken(database, refused).catch((error: Error) => error);
+  return users.map((user) => (refusedIds.has(user.id) ? toRefusal(user, taken) : user));
+}
+
+/** Why a user was refused. Whom it collided with may have been deleted meanwhile: then it is tried again. */
+function toRefusal(user: User, taken: ReadonlyMap<string, Taken> | Error): Outcome {
+  if (taken instanceof Error) return taken;
+  const what = taken.get(user.id);
+  if (what === undefined) return putOff;
+  return what === "email" ? new EmailTakenError() : new UsernameTakenError();
 }
 
 function compareTexts(one: string, other: string): number {

@@ -77,15 +77,13 @@ export async function lockUsers(
 
 /** Finds who holds any of the emails or any of the usernames. */
 export async function findNameHolders(
-  transaction: Transaction,
+  database: Database,
   emails: readonly string[],
   usernames: readonly string[],
 ): Promise<Pick<User, "id" | "email" | "username">[]> {
   const { rows } = await sql<Pick<User, "id" | "email" | "username">>`
     select id, email, username from users
-    where email = ${anyOf("email", emails)} or username = ${anyOf("username", usernames)}`.execute(
-    transaction,
-  );
+    where email = ${anyOf("email", emails)} or username = ${anyOf("username", usernames)}`.execute(database);
   return rows;
 }
 
@@ -119,6 +117,16 @@ export async function insertUsers(
   return refused;
 }
 
+/**
+ * Inserts the users of an event log's drafts, for {@link EventLog.writeDrafted}: each on its own merits, as in
+ * {@link insertUsers}, and in the order of the drafts.
+ */
+export const insertDraftedUsers: RawBuilder<unknown> = sql`
+  insert into users (id, email, username, is_active, created_at)
+  select user_id, email, username, is_active, created_at::timestamptz from draft order by ordinal
+  on conflict do nothing
+  returning id as user_id`;
+
 /** Which of the users there are, by their ids. */
 async function findIds(transaction: Transaction, users: readonly User[]): Promise<Set<string>> {
   const ids = anyOf(
@@ -129,12 +137,13 @@ async function findIds(transaction: Transaction, users: readonly User[]): Promis
   return new Set(rows.map((row) => row.id));
 }
 
-async function findTaken(transaction: Transaction, users: readonly User[]): Promise<Map<string, Taken>> {
+/** Finds, by user id, which of the names that users want are taken; nothing for those who could have both. */
+export async function findTaken(database: Database, users: readonly User[]): Promise<Map<string, Taken>> {
   if (users.length === 0) {
     return new Map();
   }
   const holders = await findNameHolders(
-    transaction,
+    database,
     users.map((user) => user.email),
     users.map((user) => user.username),
   );

@@ -13,8 +13,8 @@ import { createUserWriter } from "./user-writer.ts";
  * Users: looking them up and changing them. Each change is one event.
  *
  * Concurrent calls share queries and transactions. A signal that aborts while its call waits for one of them takes
- * the call out; later it changes nothing for a look-up, and a write is dropped only if nobody who shares its
- * transaction waits any more. A write that fails with its signal's reason has not happened. None but `list` fails
+ * the call out; later it changes nothing for a look-up or a registration, and a change is dropped only if nobody who
+ * shares its transaction waits any more. A write that fails with its signal's reason has not happened. None but `list` fails
  * at the moment of the abort: the server's own request path does that.
  */
 export interface UserService {
@@ -53,7 +53,7 @@ export interface UserServiceDependencies {
 /** Creates the service. Failures of the database pass through as they are; the server translates them. */
 export function createUserService({ database, log, now }: UserServiceDependencies): UserService {
   const lookup = createUserLookup(database);
-  const writer = createUserWriter(log, now);
+  const writer = createUserWriter(database, log, now);
 
   return {
     async register(input, signal) {

@@ -84,8 +84,7 @@ export async function openLog(
     announce,
     ...(streamPageSize !== undefined && { streamPageSize }),
   });
-  const { write } = createEventLog({ database, tailer, announce });
-  const log: EventLog = { write, stream };
+  const log: EventLog = { ...createEventLog({ database, tailer, announce }), stream };
   const users = createUserService({ database, log, now: () => new Date() });
   return { database, tailer, log, users, tailerReads: tailing.count, streamReads: streaming.count };
 }

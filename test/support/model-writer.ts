@@ -1,5 +1,5 @@
-import { appendEvents } from "../../src/events/event.repository.ts";
 import { draftEvent, type EventDraft } from "../../src/events/event.ts";
+import { appendEvents } from "../../src/events/event-append.repository.ts";
 import type { Written } from "../../src/events/event-log.ts";
 import { inTransaction } from "../../src/platform/transaction.ts";
 import type { Database, Transaction } from "../../src/schema.ts";
