@@ -70,6 +70,15 @@ export class Call {
     return this.#controller.signal;
   }
 
+  /** What {@link signal} says, without making it. */
+  get aborted(): boolean {
+    return this.isEnded;
+  }
+
+  get reason(): unknown {
+    return this.#reason;
+  }
+
   get requestHeader(): Headers {
     this.#requestHeader ??= toHeaders(this.exchange.requestHeaders);
     return this.#requestHeader;

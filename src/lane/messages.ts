@@ -133,6 +133,10 @@ export class LaneContext implements HandlerContext {
   get signal(): AbortSignal {
     return this.#request.signal;
   }
+  /** What {@link signal} says. The call knows it itself, unless an interceptor has passed on another signal. */
+  get caller(): Pick<AbortSignal, "aborted" | "reason"> {
+    return this.#request instanceof LaneRequest ? this.#call : this.#request.signal;
+  }
   get url(): string {
     return this.#call.exchange.url;
   }

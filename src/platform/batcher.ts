@@ -1,7 +1,10 @@
+/** Whether a caller has left, and why. An AbortSignal says so; nobody listens to it here. */
+export type CallerState = Pick<AbortSignal, "aborted" | "reason">;
+
 /** What one caller has asked for, and the way to answer. */
 export interface Submission<Input, Output> {
   readonly input: Input;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: CallerState | undefined;
   readonly resolve: (output: Output) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -21,7 +24,7 @@ export interface BatcherOptions<Input, Output> extends BatchBounds {
 }
 
 /** Asks, and is answered by the batch that takes the question along. */
-export type Submit<Input, Output> = (input: Input, signal?: AbortSignal) => Promise<Output>;
+export type Submit<Input, Output> = (input: Input, signal?: CallerState) => Promise<Output>;
 
 /**
  * Gathers what concurrent callers ask and runs it in batches, in the order of arrival.

@@ -5,6 +5,7 @@ import type {
   UserService as UserServiceDesc,
 } from "../../gen/users/v1/users_pb.ts";
 import { toUserMessage } from "../events/user-snapshot.ts";
+import { callerOf } from "../lane/caller.ts";
 import { InvalidInputError } from "../platform/errors.ts";
 import type { UserKey } from "./user.repository.ts";
 import type { UserService } from "./user.service.ts";
@@ -21,12 +22,13 @@ export function createUserHandler(
   streamUserEvents: UserServiceImpl["streamUserEvents"],
 ): UserServiceImpl {
   return {
-    async registerUser({ email, username }, { signal }) {
-      const user = await users.register({ email, username }, signal);
+    async registerUser({ email, username }, context) {
+      const user = await users.register({ email, username }, callerOf(context));
       return { id: user.id, email: user.email, username: user.username, status: "active" };
     },
-    // Without the signal, which costs more than the look-up that it could spare: its query is shared with others.
-    getUser: async (request) => ({ user: toUserMessage(await users.get(toUserKey(request))) }),
+    getUser: async (request, context) => ({
+      user: toUserMessage(await users.get(toUserKey(request), callerOf(context))),
+    }),
     batchGetUsers: async ({ ids }, { signal }) => ({
       users: (await users.batchGet(ids, signal)).map(toUserMessage),
     }),
@@ -34,17 +36,19 @@ export function createUserHandler(
       const page = await users.list({ size: pageSize, token: pageToken }, signal);
       return { users: page.users.map(toUserMessage), nextPageToken: page.nextToken };
     },
-    updateUser: async (request, { signal }) => ({
-      user: toUserMessage(await users.update(request.user?.id ?? "", toUserChange(request), signal)),
+    updateUser: async (request, context) => ({
+      user: toUserMessage(
+        await users.update(request.user?.id ?? "", toUserChange(request), callerOf(context)),
+      ),
     }),
-    activateUser: async ({ id }, { signal }) => ({
-      user: toUserMessage(await users.setActive(id, true, signal)),
+    activateUser: async ({ id }, context) => ({
+      user: toUserMessage(await users.setActive(id, true, callerOf(context))),
     }),
-    deactivateUser: async ({ id }, { signal }) => ({
-      user: toUserMessage(await users.setActive(id, false, signal)),
+    deactivateUser: async ({ id }, context) => ({
+      user: toUserMessage(await users.setActive(id, false, callerOf(context))),
     }),
-    async deleteUser({ id }, { signal }) {
-      await users.delete(id, signal);
+    async deleteUser({ id }, context) {
+      await users.delete(id, callerOf(context));
       return {};
     },
     streamUserEvents,

@@ -1,4 +1,5 @@
 import type { EventLog } from "../events/event-log.ts";
+import type { CallerState } from "../platform/batcher.ts";
 import type { Database } from "../schema.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
 import { InvalidPageTokenError, UserNotFoundError } from "./user.errors.ts";
@@ -19,19 +20,19 @@ import { createUserWriter } from "./user-writer.ts";
  */
 export interface UserService {
   /** @throws InvalidInputError, EmailTakenError, UsernameTakenError */
-  register(input: { email: string; username: string }, signal?: AbortSignal): Promise<User>;
+  register(input: { email: string; username: string }, signal?: CallerState): Promise<User>;
   /** Looks up by one key, emails and usernames without regard to case. @throws UserNotFoundError */
-  get(key: UserKey, signal?: AbortSignal): Promise<User>;
+  get(key: UserKey, signal?: CallerState): Promise<User>;
   /** The users that exist, in the order of the ids, each once. */
   batchGet(ids: readonly string[], signal?: AbortSignal): Promise<User[]>;
   /** A page of all users, oldest first. @throws InvalidPageTokenError */
   list(page: { size: number; token: string }, signal?: AbortSignal): Promise<UserPage>;
   /** @throws UserNotFoundError, InvalidInputError, EmailTakenError, UsernameTakenError */
-  update(id: string, change: UserChange, signal?: AbortSignal): Promise<User>;
+  update(id: string, change: UserChange, signal?: CallerState): Promise<User>;
   /** @throws UserNotFoundError */
-  setActive(id: string, isActive: boolean, signal?: AbortSignal): Promise<User>;
+  setActive(id: string, isActive: boolean, signal?: CallerState): Promise<User>;
   /** @throws UserNotFoundError */
-  delete(id: string, signal?: AbortSignal): Promise<void>;
+  delete(id: string, signal?: CallerState): Promise<void>;
 }
 
 /** A page of users and the token of the next, which is empty on the last. */
