@@ -138,13 +138,15 @@ function followLog(index: SearchIndex, intervalMs: number, logger: Logger): () =
   const closing = new AbortController();
 
   async function run(): Promise<void> {
-    while (!closing.signal.aborted) {
+    for (;;) {
+      // First of all: a process that has just started has better things to do.
+      await delay(intervalMs, undefined, { signal: closing.signal, ref: false }).catch(() => {});
+      if (closing.signal.aborted) return;
       try {
         await index.catchUpAtLeisure();
       } catch (error) {
         if (!closing.signal.aborted) logger.warn({ err: error }, "the search index could not catch up");
       }
-      await delay(intervalMs, undefined, { signal: closing.signal, ref: false }).catch(() => {});
     }
   }
 
