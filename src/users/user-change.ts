@@ -22,14 +22,20 @@ export interface ChangeBasis {
 /** The result of a change, the error that refuses it, or that this transaction cannot carry it out. */
 export type ChangeOutcome = Account | Error | "not_now";
 
+/** Writes that can be one statement of each kind. */
+export interface ChangeRound {
+  /** Ids of users to delete; to be done before the updates, which may take their names. */
+  readonly deleted: ReadonlySet<string>;
+  /** Users to update, by id, in the state in which the round leaves them. */
+  readonly updated: ReadonlyMap<string, Account>;
+}
+
 /** What is to be written. */
 export interface ChangeDecision {
   /** One for each command, in order; the user as the command left it. */
   readonly outcomes: readonly ChangeOutcome[];
-  /** Ids of users to delete; to be done before the updates, which may take their names. */
-  readonly deleted: ReadonlySet<string>;
-  /** Users to update, by id, in their final state. */
-  readonly updated: ReadonlyMap<string, Account>;
+  /** To be done one after the other. Nearly always there is one. */
+  readonly rounds: readonly ChangeRound[];
   /** New password hashes, by the ids of their users. */
   readonly passwordHashes: ReadonlyMap<string, string>;
   /** One for each change, in order. */
@@ -45,22 +51,22 @@ export function decideChanges(
   const decision = new Decision(basis, now);
   return {
     outcomes: commands.map((command) => decision.decide(command)),
-    deleted: decision.deleted,
-    updated: decision.updated,
+    rounds: decision.rounds,
     passwordHashes: decision.passwordHashes,
     events: decision.events,
   };
 }
 
 class Decision {
-  readonly deleted = new Set<string>();
-  readonly updated = new Map<string, Account>();
+  readonly rounds: { readonly deleted: Set<string>; readonly updated: Map<string, Account> }[] = [];
   readonly passwordHashes = new Map<string, string>();
   readonly events: EventDraft[] = [];
   readonly #now: Date;
   readonly #users: Map<string, Account>;
   readonly #emails: Names;
   readonly #usernames: Names;
+  /** Who has other names in the last round than before it. */
+  readonly #renamed = new Set<string>();
   /** Whose later commands have to wait for an earlier one. */
   readonly #notNow: Set<string>;
 
@@ -106,18 +112,35 @@ class Decision {
     this.#usernames.move(id, user.username, changed.username);
     if (changed !== user) {
       this.#users.set(id, changed);
-      this.updated.set(id, changed);
+      this.#roundBehind(user, isSameName(user, changed)).updated.set(id, changed);
       if (change.passwordHash !== undefined) this.passwordHashes.set(id, change.passwordHash);
       this.events.push(draftEvent(nameChange(user, changed), changed, this.#now));
     }
     return changed;
   }
 
+  /**
+   * The round for a write behind what has been decided of a user so far. A name that the user has only until then
+   * must be written all the same, in a round before: only the database knows whether somebody else is taking it at
+   * this moment, and the log would show it with two holders.
+   */
+  #roundBehind(user: Account, keepsNames: boolean) {
+    let round = this.rounds.at(-1);
+    if (round === undefined || (!keepsNames && this.#renamed.has(user.id))) {
+      round = { deleted: new Set<string>(), updated: new Map<string, Account>() };
+      this.rounds.push(round);
+      this.#renamed.clear();
+    }
+    if (!keepsNames) this.#renamed.add(user.id);
+    return round;
+  }
+
   #delete(user: Account): Account {
     this.#users.delete(user.id);
-    this.updated.delete(user.id);
+    const round = this.#roundBehind(user, false);
+    round.updated.delete(user.id);
+    round.deleted.add(user.id);
     this.passwordHashes.delete(user.id);
-    this.deleted.add(user.id);
     this.#emails.free(user.email);
     this.#usernames.free(user.username);
     this.events.push(draftEvent("user_deleted", user, this.#now));
@@ -129,6 +152,10 @@ class Decision {
 function nameChange(before: Account, after: Account): EventType {
   if (before.isActive === after.isActive) return "user_updated";
   return after.isActive ? "user_activated" : "user_deactivated";
+}
+
+function isSameName(before: Account, after: Account): boolean {
+  return before.email === after.email && before.username === after.username;
 }
 
 /** Who holds the names of one column, while commands move them. The empty name is nobody's. */

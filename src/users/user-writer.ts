@@ -107,9 +107,11 @@ async function changeUsers(
 ): Promise<Written<readonly CommandOutcome<Account>[]>> {
   const commands = group.claim();
   const basis = await readBasis(transaction, commands, group.mayWait);
-  const { outcomes, deleted, updated, passwordHashes, events } = decideChanges(commands, basis, now);
-  if (deleted.size > 0) await deleteUsers(transaction, [...deleted]);
-  if (updated.size > 0) await updateUsers(transaction, [...updated.values()]);
+  const { outcomes, rounds, passwordHashes, events } = decideChanges(commands, basis, now);
+  for (const { deleted, updated } of rounds) {
+    if (deleted.size > 0) await deleteUsers(transaction, [...deleted]);
+    if (updated.size > 0) await updateUsers(transaction, [...updated.values()]);
+  }
   if (passwordHashes.size > 0) await setPasswordHashes(transaction, passwordHashes, now);
   return { result: outcomes.map((outcome) => (outcome === "not_now" ? putOff : outcome)), events };
 }
