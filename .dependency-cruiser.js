@@ -1,4 +1,4 @@
-const slices = "^src/(?:users|events)/";
+const slices = "^src/(?:users|events|auth|access|profiles)/";
 
 /** The layers: who may import whom (docs/adding-an-rpc.md). */
 export default {
@@ -49,22 +49,24 @@ export default {
       name: "repository-is-private",
       comment: "A slice imports another slice's service, never its repository.",
       severity: "error",
-      from: { path: "^src/(users|events)/" },
+      from: { path: "^src/(users|events|auth|access|profiles)/" },
       to: { path: "\\.repository\\.ts$", pathNot: "^src/$1/" },
     },
     {
       name: "domain-does-no-io",
       comment: "A slice's domain decides; others read and write.",
       severity: "error",
-      from: { path: "^src/[^/]+/(?:user|event|cursor|page-token)(?:\\.errors)?\\.ts$" },
+      from: {
+        path: "^src/[^/]+/(?:user|account|event|cursor|page-token|role|profile|preferences|activity|password|login-rules)(?:\\.errors)?\\.ts$",
+      },
       to: { path: "(?:repository|service|handler)\\.ts$|^node_modules/(?:kysely|pg|fastify)/" },
     },
     {
       name: "only-app-constructs",
       comment: "Wiring is read in one place.",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/(?:app\\.ts|cli/)" },
-      to: { path: "^src/(?:app|routes)\\.ts$" },
+      from: { path: "^src/", pathNot: "^src/(?:app\\.ts|cli/|compose/)" },
+      to: { path: "^src/(?:(?:app|routes)\\.ts$|compose/)" },
     },
     {
       name: "no-test-code-in-the-program",

@@ -81,7 +81,7 @@ async function main(): Promise<void> {
   const faults = findFaults(results, options.smoke ? [] : peers);
   if (!options.smoke) {
     const bars = judge({ machine: {}, scenarios: results }).filter(({ measured }) => measured !== undefined);
-    say(`\n${formatBars(bars)}`);
+    if (bars.length > 0) say(`\n${formatBars(bars)}`);
     if (options.peers === undefined) {
       await writeResults(machine, results);
     }

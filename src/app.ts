@@ -1,4 +1,6 @@
 import { setImmediate } from "node:timers/promises";
+import { openAuth } from "./compose/auth.ts";
+import { openProfiles } from "./compose/profiles.ts";
 import { createUserEventsHandler } from "./events/event.handler.ts";
 import { createEventLog } from "./events/event-log.ts";
 import { openEventNotifier } from "./events/event-notifier.ts";
@@ -9,13 +11,15 @@ import type { Config } from "./platform/config.ts";
 import { openDatabase } from "./platform/database.ts";
 import type { Logger } from "./platform/logger.ts";
 import { migrate, requireCurrentSchema } from "./platform/migrator.ts";
-import { createRoutes, productServices } from "./routes.ts";
+import { createRoutes, listServices } from "./routes.ts";
 import type { Schema } from "./schema.ts";
 import { createHealthHandler } from "./server/health/health.handler.ts";
 import { createHealthStatus } from "./server/health/health.status.ts";
 import { openHost } from "./server/host.ts";
+import { createAccountService } from "./users/account.service.ts";
 import { createUserHandler } from "./users/user.handler.ts";
 import { createUserService } from "./users/user.service.ts";
+import { createUserWriter } from "./users/user-writer.ts";
 
 /** A running process. */
 export interface App {
@@ -25,6 +29,8 @@ export interface App {
   /** Ends well: NOT_SERVING, streams and calls end, connections close, then the log and the database. */
   close(): Promise<void>;
 }
+
+const now = (): Date => new Date();
 
 /**
  * Builds everything, in order. What is opened is closed in reverse, also where a later step fails.
@@ -57,20 +63,41 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
       tailer,
       announce: () => notifier?.announce(),
     });
-    const users = createUserService({ database: database.queries, log, now: () => new Date() });
+    const writer = createUserWriter(database.queries, log, now);
+    const users = createUserService({ database: database.queries, writer, now });
+    const accounts = createAccountService({ database: database.queries, log, writer, now });
 
-    const health = createHealthStatus(productServices.map((service) => service.typeName));
+    const health = createHealthStatus(listServices(config.services).map((service) => service.typeName));
     let ending = false;
     const reportHealth = (): void => health.set(tailer.isHealthy && !ending);
     tailer.onHealthChange(reportHealth);
+
+    const core = {
+      config,
+      logger,
+      closing,
+      database: database.queries,
+      tailer,
+      log,
+      users,
+      accounts,
+      health,
+      now,
+    };
+    const auth = config.services.has("auth") ? await openAuth(core) : undefined;
     const routes = createRoutes(
       {
-        users: createUserHandler(users, createUserEventsHandler(log)),
+        users: config.services.has("users")
+          ? createUserHandler(users, createUserEventsHandler(log))
+          : undefined,
+        auth: auth?.handler,
+        access: auth?.accessHandler,
+        profiles: config.services.has("profiles") ? openProfiles(core) : undefined,
         health: createHealthHandler(health),
       },
       { reflection: config.reflection },
     );
-    const host = await openHost({ config, logger, routes, health });
+    const host = await openHost({ config, logger, routes, health, documents: auth?.documents ?? [] });
     closing.push("host", () => host.close());
     await database.lock?.announce(host.url);
     reportHealth();

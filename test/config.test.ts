@@ -38,6 +38,13 @@ describe("the configuration", () => {
       MAX_MESSAGE_BYTES: "4MB",
       DRAIN_TIMEOUT: "-1s",
       LOG_LEVEL: "loud",
+      TRUSTED_PROXIES: "10.0.0.0/8, 0.0.0.0/0",
+      SERVICES: "users,billing",
+      AUTH_URL: "http://root:hunter2@auth",
+      KEY_ENCRYPTION_KEY: "hunter2",
+      ACCESS_TOKEN_TTL: "2d",
+      SIGNING_KEY_ROTATION: "1s",
+      PASSWORD_ITERATIONS: "0",
     };
     const expected = [...Object.keys(variables).filter((name) => name !== "TLS_CERT"), "TLS_CERT, TLS_KEY"];
     assert.deepEqual(faultsOf(variables).sort(), [...expected].sort());
@@ -57,6 +64,21 @@ describe("the configuration", () => {
     assert.deepEqual(faultsOf({ AUTH: "on" }), ["AUTH"]);
     assert.deepEqual(faultsOf({ DATABASE_URL: "postgres://db/x" }), ["AUTH"]);
     assert.deepEqual(faultsOf({ DATABASE_URL: "postgres://db/x", AUTH: "off" }), []);
+  });
+
+  test("profiles without auth must know where auth is, and auth itself needs nobody", () => {
+    assert.deepEqual(faultsOf({ SERVICES: "profiles" }), ["AUTH_URL"]);
+    assert.deepEqual(faultsOf({ SERVICES: "users" }), []);
+    const split = readConfig({ SERVICES: "profiles", AUTH_URL: "http://auth.internal:50051" }, "serve");
+    assert.equal(split.authUrl, "http://auth.internal:50051");
+    assert.deepEqual(faultsOf({ SERVICES: "profiles", AUTH_URL: "http://auth.internal/path" }), ["AUTH_URL"]);
+    const whole = readConfig({ SERVICES: "profiles,auth", AUTH_URL: "http://elsewhere:50051" }, "serve");
+    assert.equal(whole.authUrl, undefined);
+  });
+
+  test("a password hash has as much memory as its lanes need", () => {
+    assert.deepEqual(faultsOf({ PASSWORD_MEMORY: "16KiB", PASSWORD_PARALLELISM: "2" }), []);
+    assert.deepEqual(faultsOf({ PASSWORD_MEMORY: "16KiB", PASSWORD_PARALLELISM: "3" }), ["PASSWORD_MEMORY"]);
   });
 
   test("reflection is on where AUTH=off, unless it is switched off", () => {

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { startApp } from "../src/app.ts";
-import { writeWithEvents } from "../src/events/event-log.ts";
 import { removeExpiredEvents } from "../src/events/event-retention.ts";
+import { createEventWriter } from "../src/events/event-writer.ts";
 import type { DatabaseConfig } from "../src/platform/config.ts";
 import { createLogger } from "../src/platform/logger.ts";
 import type { Database } from "../src/schema.ts";
@@ -181,7 +181,7 @@ async function overTheWire(t: TestContext, config: DatabaseConfig, database: Dat
   const target = (access: LogAccess): WriterTarget => ({
     access,
     database,
-    write: async (work) => (await writeWithEvents(database, work)).result,
+    write: (work) => createEventWriter(database).write(work),
   });
   return {
     database,

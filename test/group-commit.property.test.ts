@@ -6,11 +6,15 @@ import { sql } from "kysely";
 import { translateDatabaseError } from "../src/platform/database-errors.ts";
 import { DatabaseUnavailableError, DomainError } from "../src/platform/errors.ts";
 import type { Database } from "../src/schema.ts";
+import { UsernameTakenError } from "../src/users/user.errors.ts";
+import { insertUsers } from "../src/users/user.repository.ts";
 import type { UserService } from "../src/users/user.service.ts";
+import { createUser } from "../src/users/user.ts";
 import { cleanUpAfter } from "./support/clean-up.ts";
 import { backends } from "./support/databases.ts";
 import { archiveEvents, readUsers, readWholeLog, replay } from "./support/event-archive.ts";
 import { openLog, openProcess } from "./support/event-system.ts";
+import { untilSomebodyWaits } from "./support/lock-wait.ts";
 import { toPlainUser } from "./support/log-access.ts";
 import { useDatabase } from "./support/shared-database.ts";
 import { withDeadline } from "./support/with-deadline.ts";
@@ -225,6 +229,29 @@ for (const backend of backends) {
             ["bert", true],
           ],
         );
+      });
+
+      test("never give a name twice, even one that its holder has for a moment only", async (t) => {
+        const { database } = await shared.renew();
+        const { users } = await openLog(t, database);
+        for (const leave of [
+          (id: string) => users.delete(id),
+          (id: string) => users.update(id, { username: "other" }),
+        ]) {
+          const { id } = await users.register({ email: "ada@example.com", username: "ada" });
+          const rival = createUser({ email: "rival@example.com", username: "rival" }, new Date());
+          let asked: Promise<PromiseSettledResult<unknown>[]> | undefined;
+          await database.transaction().execute(async (transaction) => {
+            await insertUsers(transaction, [rival]);
+            // One transaction for both, which must wait for what becomes of the rival.
+            asked = Promise.allSettled([users.update(id, { username: "rival" }), leave(id)]);
+            await untilSomebodyWaits(database);
+          });
+          const [renamed, left] = (await asked) ?? [];
+          assert.ok(renamed?.status === "rejected" && renamed.reason instanceof UsernameTakenError);
+          assert.equal(left?.status, "fulfilled");
+          await shared.renew();
+        }
       });
 
       test("are there when their callers were told so, though connections break at any moment", async (t) => {

@@ -11,6 +11,7 @@ import { createUser, type User } from "../src/users/user.ts";
 import { type Backend, backends } from "./support/databases.ts";
 import { archiveEvents, readUsers, readWholeLog, replay } from "./support/event-archive.ts";
 import { openLog, openTestDatabase } from "./support/event-system.ts";
+import { untilSomebodyWaits } from "./support/lock-wait.ts";
 
 /** Waits for `callBack` between the answer to a statement that has the text in it and whoever asked. */
 function afterStatement(text: string, callBack: () => Promise<unknown>): KyselyPlugin {
@@ -39,14 +40,6 @@ async function openArchived(t: TestContext, backend: Backend) {
   const { database } = await openTestDatabase(t, backend);
   await archiveEvents(database);
   return { database, users: (await openLog(t, database)).users };
-}
-
-/** Whether a session waits for what another one has locked. */
-async function isAnyoneWaiting(database: Database): Promise<boolean> {
-  const { rows } = await sql`
-    select from pg_stat_activity
-    where datname = current_database() and wait_event_type = 'Lock'`.execute(database);
-  return rows.length > 0;
 }
 
 for (const backend of backends) {
@@ -132,7 +125,7 @@ for (const backend of backends) {
         await insertUsers(transaction, [user]);
         await appendEvents(transaction, [draftEvent("user_registered", user, user.createdAt)]);
         waiting = users.register(ada);
-        while (!(await isAnyoneWaiting(database)));
+        await untilSomebodyWaits(database);
       });
       await waiting;
       assert.equal((await readWholeLog(database)).length, 2);

@@ -4,7 +4,7 @@ import http2 from "node:http2";
 import { describe, test } from "node:test";
 import { startApp } from "../src/app.ts";
 import { draftEvent } from "../src/events/event.ts";
-import { writeWithEvents } from "../src/events/event-log.ts";
+import { createEventWriter } from "../src/events/event-writer.ts";
 import { openDatabase } from "../src/platform/database.ts";
 import { createLogger } from "../src/platform/logger.ts";
 import { migrate } from "../src/platform/migrator.ts";
@@ -30,7 +30,7 @@ describe("a reader that takes no bytes for STREAM_STALL_TIMEOUT", () => {
     const user = createUser({ email: "busy@example.com", username: "busy" }, new Date());
     const batch = Array.from({ length: 10_000 }, () => draftEvent("user_updated", user, user.createdAt));
     for (let written = 0; written < 40_000; written += batch.length) {
-      await writeWithEvents(filled.queries, async () => ({ result: undefined, events: batch }));
+      await createEventWriter(filled.queries).write(async () => ({ result: undefined, events: batch }));
     }
     await filled.close();
     const app = await startApp(config, logger);

@@ -74,9 +74,12 @@ describe("tools that others wrote, without any .proto file", () => {
   }, async () => {
     const list = await run("grpcurl", "-plaintext", address(), "list");
     assert.deepEqual(list.stdout.trim().split("\n"), [
+      "access.v1.AccessService",
+      "auth.AuthService",
       "grpc.health.v1.Health",
       "grpc.reflection.v1.ServerReflection",
       "grpc.reflection.v1alpha.ServerReflection",
+      "user.UserService",
       "users.v1.UserService",
     ]);
     const described = await run("grpcurl", "-plaintext", address(), "describe", "users.v1.GetUserRequest");

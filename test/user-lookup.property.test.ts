@@ -6,9 +6,9 @@ import { type KyselyPlugin, sql } from "kysely";
 import { isDatabaseUnavailable } from "../src/platform/database-errors.ts";
 import type { Database } from "../src/schema.ts";
 import { UserNotFoundError } from "../src/users/user.errors.ts";
-import type { KeyColumn } from "../src/users/user.repository.ts";
 import { createUserService, type UserService } from "../src/users/user.service.ts";
 import type { User } from "../src/users/user.ts";
+import type { KeyColumn } from "../src/users/user-rows.ts";
 import { backends } from "./support/databases.ts";
 import { openLog, openProcess } from "./support/event-system.ts";
 import { useDatabase } from "./support/shared-database.ts";
@@ -155,10 +155,10 @@ for (const backend of backends) {
     test("fail with their query and with no other", async (t) => {
       const { database } = await shared.renew();
       const broken = { isBroken: false };
-      const { users, log } = await openLog(t, database);
+      const { users, writer } = await openLog(t, database);
       const failing = createUserService({
         database: database.withPlugin(failWhile(broken)),
-        log,
+        writer,
         now: () => new Date(),
       });
       const user = await register(users);
@@ -210,8 +210,8 @@ async function openCounting(t: TestContext, { database }: { database: Database }
     },
     transformResult: async ({ result }) => result,
   };
-  const { log } = await openLog(t, database);
-  const users = createUserService({ database: database.withPlugin(plugin), log, now: () => new Date() });
+  const { writer } = await openLog(t, database);
+  const users = createUserService({ database: database.withPlugin(plugin), writer, now: () => new Date() });
   return { users, queries };
 }
 

@@ -9,9 +9,9 @@ import { RegisterUserRequestSchema } from "../gen/users/v1/users_pb.ts";
 import { InvalidInputError } from "../src/platform/errors.ts";
 import { parseByteSize, parseDuration } from "../src/platform/units.ts";
 import type { Database } from "../src/schema.ts";
+import { changeAccount } from "../src/users/account.ts";
 import { insertUsers } from "../src/users/user.repository.ts";
 import {
-  changeUser,
   createUser,
   findEmailViolation,
   findUsernameViolation,
@@ -165,7 +165,8 @@ describe("the normal form", () => {
         assert.equal(user.email, normalizeEmail(email));
         assert.equal(user.username, normalizeUsername(username));
         const change = { email: email.toUpperCase(), username: username.toUpperCase() };
-        assert.equal(changeUser(user, change), user);
+        const account = { ...user, fullName: "", isSuperuser: false, updatedAt: new Date(), tokenEpoch: 0 };
+        assert.equal(changeAccount(account, change, new Date()), account);
       }),
       { numRuns: 500 * scale },
     );

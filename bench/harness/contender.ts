@@ -3,7 +3,14 @@ import { connect } from "node:net";
 import { environment, findFreePort, startProcess } from "./process.ts";
 
 /** What a server can be measured at. */
-export type Capability = "grpc" | "connect-json-http1" | "register" | "empty" | "fanout" | "echo";
+export type Capability =
+  | "grpc"
+  | "connect-json-http1"
+  | "register"
+  | "empty"
+  | "fanout"
+  | "echo"
+  | "validate";
 
 /** A server to measure. */
 export interface Contender {
@@ -24,6 +31,8 @@ export interface Role {
   readonly empty?: boolean;
   /** Registrations go to subscribers. */
   readonly fanout?: boolean;
+  /** The JSON Web Key Set that tokens are to be verified with, for who has not made them. */
+  readonly jwks?: string;
 }
 
 /** A server that accepts calls. */

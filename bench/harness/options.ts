@@ -22,6 +22,12 @@ export interface Options {
   readonly streams: number;
   /** Calls in flight, one a connection, over HTTP/1.1. */
   readonly http1Connections: number;
+  /** Accounts with a password. */
+  readonly accounts: number;
+  /** Who logs in at the same time, each on a connection of its own. */
+  readonly loginCallers: number;
+  /** Look-ups a second while they do. */
+  readonly lightRate: number;
   readonly poolSize: number;
   readonly fanOut: { readonly subscribers: number; readonly rate: number };
   /** The fan-out whose latency is measured. */
@@ -50,6 +56,9 @@ const smokeSize = {
   connections: 2,
   streams: 8,
   http1Connections: 8,
+  accounts: 10,
+  loginCallers: 2,
+  lightRate: 20,
   fanOut: { subscribers: 20, rate: 20 },
   fanOutLatency: { subscribers: 10, rate: 20 },
   fanOutDoublings: 0,
@@ -62,6 +71,9 @@ const fullSize = {
   connections: 4,
   streams: 100,
   http1Connections: 64,
+  accounts: 100,
+  loginCallers: 8,
+  lightRate: 200,
   fanOut: { subscribers: 1_000, rate: 500 },
   fanOutLatency: { subscribers: 200, rate: 1_000 },
   fanOutDoublings: 4,

@@ -79,6 +79,7 @@ function createPeer(name: string, peer: Description, unavailable: string | undef
           POOL_SIZE: `${role.poolSize}`,
           ...(role.empty && { EMPTY: "1" }),
           ...(role.fanout && { FANOUT: "1" }),
+          ...(role.jwks !== undefined && { JWKS: role.jwks }),
         }),
       }),
   };

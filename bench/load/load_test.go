@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 )
 
@@ -36,6 +40,59 @@ func TestAnswersAreChecked(t *testing.T) {
 	for _, text := range []string{`{"user":{"email":"user-7@example.com"}}`, `{"user": {"email": "user-7@example.com"}}`} {
 		if !json.IsAnswer(7, []byte(text)) || json.IsAnswer(70, []byte(text)) {
 			t.Errorf("%s is judged wrongly", text)
+		}
+	}
+}
+
+func TestAValidationIsTrueAndOfTheTokensUser(t *testing.T) {
+	bodies := &validations{tokens: []issuedToken{{userID: []byte("ada")}, {userID: []byte("bob")}}}
+	valid := appendField([]byte{0x08, 1}, 2, []byte("bob"))
+	if !bodies.IsAnswer(1, valid) {
+		t.Error("a good answer is refused")
+	}
+	if bodies.IsAnswer(0, valid) || bodies.IsAnswer(1, nil) || bodies.IsAnswer(1, valid[2:]) || bodies.IsAnswer(1, valid[:2]) {
+		t.Error("a bad answer is taken")
+	}
+}
+
+func TestALoginHasBothTokens(t *testing.T) {
+	bodies := &logins{}
+	access := appendField(nil, 1, []byte("access"))
+	if !bodies.IsAnswer(1, appendField(access, 2, []byte("refresh"))) || bodies.IsAnswer(1, access) || bodies.IsAnswer(1, nil) {
+		t.Error("an answer is judged wrongly")
+	}
+}
+
+func TestLoginsGoRoundTheAccountsOverAllConnections(t *testing.T) {
+	counter := &atomic.Uint64{}
+	var emails []string
+	for range 2 {
+		bodies := &logins{lookups: lookups{users: 3}, password: []byte("secret"), counter: counter}
+		for range 2 {
+			body, _ := bodies.Next(nil)
+			email, _ := field(body, 1)
+			password, _ := field(body, 2)
+			if !bytes.Equal(password, []byte("secret")) {
+				t.Errorf("the password is %q", password)
+			}
+			emails = append(emails, string(email))
+		}
+	}
+	want := []string{"user-1@example.com", "user-2@example.com", "user-3@example.com", "user-1@example.com"}
+	if !slices.Equal(emails, want) {
+		t.Errorf("logins are of %v, want %v", emails, want)
+	}
+}
+
+func TestTokensAreReadWithTheirUsers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	for text, count := range map[string]int{"a.b.c ada\nd.e.f bob\n": 2, "": 0, "a.b.c\n": 0} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		tokens, err := readTokens(path)
+		if len(tokens) != count || (err == nil) != (count > 0) {
+			t.Errorf("%q: %d tokens and %v", text, len(tokens), err)
 		}
 	}
 }

@@ -9,7 +9,10 @@ import (
 	"time"
 )
 
-const service = "/users.v1.UserService/"
+const (
+	service     = "/users.v1.UserService/"
+	authService = "/auth.AuthService/"
+)
 
 // callOptions are the flags that loads of calls share.
 type callOptions struct {
@@ -17,6 +20,8 @@ type callOptions struct {
 	address     *string
 	body        *string
 	users       *uint64
+	password    *string
+	tokens      *string
 	prefix      *string
 	seed        *uint64
 	connections *int
@@ -30,8 +35,10 @@ func newCallOptions(name string) callOptions {
 	return callOptions{
 		flags:       flags,
 		address:     flags.String("address", "127.0.0.1:8080", "host:port of the server"),
-		body:        flags.String("body", "lookup", "lookup (GetUser of a seeded user), register (RegisterUser of a new one), or hex of one message for GetUser, whose answer may be anything"),
-		users:       flags.Uint64("users", 10_000, "lookup: how many users were seeded, user-1@example.com and on"),
+		body:        flags.String("body", "lookup", "lookup (GetUser of a seeded user), register (RegisterUser of a new one), login (Authenticate), validate (ValidateToken), or hex of one message for GetUser, whose answer may be anything"),
+		users:       flags.Uint64("users", 10_000, "lookup, login: how many users were seeded, user-1@example.com and on"),
+		password:    flags.String("password", "", "login: the password of all of them"),
+		tokens:      flags.String("tokens", "", "validate: a file with a good token, a space and its user's id on each line"),
 		prefix:      flags.String("prefix", "load", "register: how emails and usernames begin; letters and digits, new for each run"),
 		seed:        flags.Uint64("seed", 1, "of the random choices"),
 		connections: flags.Int("c", 4, "connections"),
@@ -54,12 +61,28 @@ func (o callOptions) source(json bool) (path string, bodies func(int) Bodies, er
 		return service + "RegisterUser", func(int) Bodies {
 			return &registrations{prefix: *o.prefix, counter: counter, json: json}
 		}, nil
+	case "login", "validate":
+		if json {
+			return "", nil, fmt.Errorf("%s is not for JSON", *o.body)
+		}
+		return o.authSource()
 	}
 	body, err := hex.DecodeString(*o.body)
 	if err == nil && len(body) > maxRequestBytes/2 {
 		err = fmt.Errorf("a body of at most %d bytes, please", maxRequestBytes/2)
 	}
 	return service + "GetUser", func(int) Bodies { return &fixed{body} }, err
+}
+
+func (o callOptions) authSource() (path string, bodies func(int) Bodies, err error) {
+	counter := &atomic.Uint64{}
+	if *o.body == "login" {
+		return authService + "Authenticate", func(int) Bodies {
+			return &logins{lookups: lookups{users: *o.users}, password: []byte(*o.password), counter: counter}
+		}, nil
+	}
+	tokens, err := readTokens(*o.tokens)
+	return authService + "ValidateToken", func(int) Bodies { return &validations{tokens, counter} }, err
 }
 
 func runUnary(arguments []string) (any, error) {

@@ -1,4 +1,5 @@
 import type { Scenario } from "../harness/context.ts";
+import { authenticate } from "./authenticate.ts";
 import { emptyGrpc } from "./empty-grpc.ts";
 import { fanOut } from "./fanout.ts";
 import { getUserConnect } from "./getuser-connect.ts";
@@ -7,6 +8,7 @@ import { growth } from "./growth.ts";
 import { idle } from "./idle.ts";
 import { registerGrpc } from "./register-grpc.ts";
 import { start } from "./start.ts";
+import { validateToken } from "./validate-token.ts";
 
 /** All scenarios, in the order in which they run and are shown. */
 export const scenarios: readonly Scenario[] = [
@@ -14,6 +16,8 @@ export const scenarios: readonly Scenario[] = [
   getUserConnect,
   registerGrpc,
   emptyGrpc,
+  validateToken,
+  authenticate,
   fanOut,
   idle,
   growth,

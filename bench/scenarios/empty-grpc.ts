@@ -7,7 +7,7 @@ import { callMetrics, measureRounds, sampleCalls } from "../harness/rounds.ts";
 import { closedLoop, describeClosedLoop } from "./flags.ts";
 
 /** A GetUserRequest with the email user-1@example.com. */
-const request = Buffer.concat([Buffer.from([0x0a, 18]), Buffer.from("user-1@example.com")]);
+export const emptyRequest = Buffer.concat([Buffer.from([0x0a, 18]), Buffer.from("user-1@example.com")]);
 
 /** Calls a handler that does nothing: what remains is the protocol. */
 export const emptyGrpc: Scenario = {
@@ -16,7 +16,7 @@ export const emptyGrpc: Scenario = {
     const withH2load = await hasCommand("h2load");
     const measured = await measureRounds(context, ["empty", "echo"], { empty: true }, async (server) => {
       const target = { address: server.address, "server-pid": server.pid };
-      const body = { body: request.toString("hex") };
+      const body = { body: emptyRequest.toString("hex") };
       const ours = sampleCalls(
         await context.load.calls("unary", { ...closedLoop(context), ...target, ...body }),
       );
@@ -43,10 +43,10 @@ export const emptyGrpc: Scenario = {
 
 async function crossCheck({ options }: Context, address: string): Promise<number> {
   const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(request.length, 1);
+  prefix.writeUInt32BE(emptyRequest.length, 1);
   const file = join(cache, "empty-request.bin");
   await mkdir(cache, { recursive: true });
-  await writeFile(file, Buffer.concat([prefix, request]));
+  await writeFile(file, Buffer.concat([prefix, emptyRequest]));
   const output = await run([
     "h2load",
     "--clients",

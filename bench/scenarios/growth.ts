@@ -7,7 +7,7 @@ import type { Contender } from "../harness/contender.ts";
 import type { Context, Scenario } from "../harness/context.ts";
 import { createDatabase, withDatabase } from "../harness/database.ts";
 import { callMetrics, type Sample, sampleCalls, toRow } from "../harness/rounds.ts";
-import { subjectName } from "../harness/subject.ts";
+import { findSubject } from "../harness/subject.ts";
 import { closedLoop, describeClosedLoop } from "./flags.ts";
 
 /** Resumes a round; the first is for warming up. */
@@ -19,8 +19,7 @@ export const growth: Scenario = {
   large: true,
   async run(context: Context) {
     const { options, contenders, postgres, say } = context;
-    const subject = contenders.find((contender) => contender.name === subjectName);
-    if (subject === undefined) throw new Error("the service itself is missing");
+    const subject = findSubject(contenders);
     say(`  seeding ${options.growthUsers} users and events`);
     const size = { users: options.growthUsers, events: options.growthUsers };
     const databases = [

@@ -4,7 +4,7 @@ import { stopwatch } from "../harness/clock.ts";
 import type { Context, Scenario } from "../harness/context.ts";
 import { withDatabase } from "../harness/database.ts";
 import { toRow } from "../harness/rounds.ts";
-import { subjectName } from "../harness/subject.ts";
+import { findSubject, subjectName } from "../harness/subject.ts";
 
 /** How long the server may collect garbage before its memory is read. */
 const settleMs = { smoke: 500, full: 6_000 };
@@ -14,8 +14,7 @@ export const idle: Scenario = {
   name: "idle",
   async run(context: Context) {
     const { options, contenders, databaseUrl, load, say } = context;
-    const subject = contenders.find((contender) => contender.name === subjectName);
-    if (subject === undefined) throw new Error("the service itself is missing");
+    const subject = findSubject(contenders);
     const settle = options.smoke ? settleMs.smoke : settleMs.full;
     const server = await subject.start({ databaseUrl, poolSize: options.poolSize });
     try {

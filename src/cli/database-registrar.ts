@@ -1,32 +1,20 @@
 import { draftEvent } from "../events/event.ts";
-import { writeWithEvents } from "../events/event-log.ts";
+import { createEventWriter } from "../events/event-writer.ts";
 import type { Config } from "../platform/config.ts";
-import { openDatabase } from "../platform/database.ts";
 import type { Logger } from "../platform/logger.ts";
-import { migrate, requireCurrentSchema } from "../platform/migrator.ts";
-import type { Database, Schema } from "../schema.ts";
+import type { Database } from "../schema.ts";
 import { findNameHolders, insertUsers } from "../users/user.repository.ts";
 import type { User } from "../users/user.ts";
+import { openMigratedDatabase } from "./migrated-database.ts";
 import type { Outcome, Registrar } from "./registrar.ts";
 
 /**
- * Registers straight into the database, a transaction a call, after bringing its schema up to date as `serve`
- * does.
+ * Registers straight into the database, a transaction a call.
  *
- * @throws DataDirLockedError, SchemaError, the database's error
+ * @throws as {@link openMigratedDatabase}
  */
 export async function openDatabaseRegistrar(config: Config, logger: Logger): Promise<Registrar> {
-  const database = await openDatabase<Schema>(config.database, logger);
-  try {
-    if (config.migrate === "on") {
-      await migrate(database.queries, logger);
-    } else {
-      await requireCurrentSchema(database.queries);
-    }
-  } catch (error) {
-    await database.close();
-    throw error;
-  }
+  const database = await openMigratedDatabase(config, logger);
   return {
     description: database.description,
     async *register(users) {
@@ -37,7 +25,7 @@ export async function openDatabaseRegistrar(config: Config, logger: Logger): Pro
 }
 
 async function registerTogether(database: Database, users: readonly User[]): Promise<readonly Outcome[]> {
-  const { result } = await writeWithEvents(database, async (transaction) => {
+  return createEventWriter(database).write(async (transaction) => {
     const taken = await insertUsers(transaction, users);
     const refused = users.filter((user) => taken.has(user.id));
     const emails = refused.map((user) => user.email);
@@ -62,5 +50,4 @@ async function registerTogether(database: Database, users: readonly User[]): Pro
         .map((user) => draftEvent("user_registered", user, user.createdAt)),
     };
   });
-  return result;
 }

@@ -1,3 +1,4 @@
+import { KeyEncryptionKeyError } from "../auth/signing-key.errors.ts";
 import { ConfigError } from "../platform/config.ts";
 import { DataDirLockedError } from "../platform/data-dir-lock.ts";
 import { isDatabaseUnavailable } from "../platform/database-errors.ts";
@@ -8,7 +9,7 @@ export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
-const expected = [CommandError, ConfigError, DataDirLockedError, SchemaError];
+const expected = [CommandError, ConfigError, DataDirLockedError, KeyEncryptionKeyError, SchemaError];
 
 /**
  * Says on standard error why a command failed and sets the exit status to 1. Failures that a user can mend are

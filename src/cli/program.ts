@@ -9,6 +9,9 @@ const commands: Readonly<Record<string, () => Promise<CreateCommand>>> = {
   migrate: async () => (await import("./migrate.ts")).migrateCommand,
   events: async () => (await import("./events.ts")).eventsCommand,
   import: async () => (await import("./import.ts")).importCommand,
+  users: async () => (await import("./users.ts")).usersCommand,
+  keys: async () => (await import("./keys.ts")).keysCommand,
+  tokens: async () => (await import("./tokens.ts")).tokensCommand,
 };
 
 /**

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { rootCertificates } from "node:tls";
-import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { type Client, ConnectError, createClient } from "@connectrpc/connect";
 import type { Command } from "commander";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { UserService } from "../../gen/users/v1/users_pb.ts";
+import { createNodeTransport } from "../client/node.ts";
 import type { Config } from "../platform/config.ts";
 import { CommandError } from "./failure.ts";
 
@@ -21,9 +21,15 @@ export interface ServerOptions {
   readonly ca?: string;
 }
 
-/** A connection that is silent for so long is asked whether it still is one. */
-const pingIntervalMs = 10_000;
-const pingTimeoutMs = 5_000;
+/** What Node says where nothing takes a connection. */
+const unreachable = new Set([
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+]);
 
 /** Declares {@link ServerOptions} on a command. */
 export function addServerOptions(command: Command, urlDescription: string): Command {
@@ -59,16 +65,12 @@ export async function connectServer(
   if (!URL.canParse(url) || !["http:", "https:"].includes(new URL(url).protocol)) {
     throw new CommandError(`a server's URL is such as http://127.0.0.1:8080, not "${url}"`);
   }
-  const sessions = new Http2SessionManager(
-    url,
-    { pingIntervalMs, pingTimeoutMs },
-    url.startsWith("https:") ? await readTrust(caPath, config) : {},
-  );
-  const transport = createGrpcTransport({ baseUrl: url, sessionManager: sessions });
+  const tls = url.startsWith("https:") ? await readTrust(caPath, config) : undefined;
+  const transport = createNodeTransport({ baseUrl: url, tls });
   return {
     url,
     users: createClient(UserService, transport),
-    close: () => sessions.abort(),
+    close: transport.close,
   };
 }
 
@@ -97,15 +99,13 @@ async function readCertificates(path: string): Promise<Buffer> {
 export function describeCallFailure(url: string, failure: unknown): string {
   const error = ConnectError.from(failure);
   const { cause } = error;
-  if (cause instanceof Error && "code" in cause) {
-    const detail = cause.message || String(cause.code);
-    return error.code === Code.Unavailable
+  // A status that the server sent has no cause; an error that the transport met on its way has.
+  if (cause instanceof Error) {
+    const code = "code" in cause ? String(cause.code) : "";
+    const detail = (cause instanceof ConnectError ? cause.rawMessage : cause.message) || code;
+    return unreachable.has(code)
       ? `no server answers at ${url} (${detail}); start one with: user-bridge serve, or say where it is by --url or LISTEN`
       : `the connection to ${url} failed: ${detail}`;
-  }
-  if (error.code === Code.Canceled) {
-    // Node says so of calls whose connection went away; nobody here cancels a call that is still waited for.
-    return `the connection to ${url} failed: ${error.rawMessage}`;
   }
   const earliest = error.findDetails(ErrorInfoSchema)[0]?.metadata["earliest_cursor"];
   return `the call to ${url} failed: ${error.message}${earliest === undefined ? "" : `; earliest_cursor is ${earliest}`}`;

@@ -1,10 +1,13 @@
+import type { ClientSessionOptions, SecureClientSessionOptions } from "node:http2";
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import {
   createConnectTransport,
   createGrpcTransport,
   createGrpcWebTransport,
-  Http2SessionManager,
 } from "@connectrpc/connect-node";
+import { createHttp2Connection } from "./http2-connection.ts";
+import { toHttp2CallError } from "./http2-failure.ts";
+import type { KeepAlive } from "./keep-alive.ts";
 
 /** One HTTP/2 connection that all calls share, for {@link createUserBridgeClient}'s option `transport`. */
 export interface NodeTransport extends Transport {
@@ -20,22 +23,36 @@ export interface NodeTransportOptions {
   /** Run around every attempt, e.g. to add headers. */
   readonly interceptors?: readonly Interceptor[];
   /** At an https URL: whom to trust and how to identify oneself, as `tls.connect` takes them. */
-  readonly tls?: ConstructorParameters<typeof Http2SessionManager>[2];
+  readonly tls?: ClientSessionOptions | SecureClientSessionOptions | undefined;
 }
 
-/** A connection that is silent for so long is asked whether it still is one. */
-const pingIntervalMs = 10_000;
-const pingTimeoutMs = 5_000;
+/** As gRPC's MIN_CONNECT_TIMEOUT (connection-backoff.md): less would never connect over a slow network. */
+const connectTimeoutMs = 20_000;
+
+const keepAlive: KeepAlive = {
+  intervalMs: 10_000,
+  timeoutMs: 5_000,
+  // Servers of other makes take pings on idle connections amiss (gRFC A8).
+  whileIdle: false,
+  idleTimeoutMs: 15 * 60_000,
+};
 
 /**
  * Prepares a connection for Node; it is made at the first call, and again after it was lost. It needs
  * `@connectrpc/connect-node` and therefore is no part of `user-bridge/client`, which browsers load.
+ *
+ * A call fails with UNAVAILABLE whenever the server could not be reached, went away or cut its answer off.
  */
 export function createNodeTransport(options: NodeTransportOptions): NodeTransport {
   const { baseUrl, protocol = "grpc", interceptors = [], tls } = options;
-  const sessionManager = new Http2SessionManager(baseUrl, { pingIntervalMs, pingTimeoutMs }, tls);
-  const settings = { baseUrl, interceptors: [...interceptors], sessionManager };
-  return { ...openTransport(protocol, settings), close: () => sessionManager.abort() };
+  const connection = createHttp2Connection({ baseUrl, connectTimeoutMs, keepAlive, session: tls });
+  const settings = {
+    baseUrl,
+    // The last is the innermost: the caller's own see what the caller sees.
+    interceptors: [...interceptors, translateFailures],
+    sessionManager: connection,
+  };
+  return { ...openTransport(protocol, settings), close: connection.close };
 }
 
 function openTransport(
@@ -49,5 +66,27 @@ function openTransport(
       return createGrpcWebTransport({ ...settings, httpVersion: "2" });
     case "connect":
       return createConnectTransport({ ...settings, httpVersion: "2" });
+  }
+}
+
+const translateFailures: Interceptor = (next) => async (request) => {
+  try {
+    const response = await next(request);
+    return response.stream
+      ? { ...response, message: translateStreamFailures(response.message, request.signal) }
+      : response;
+  } catch (failure) {
+    throw toHttp2CallError(failure, request.signal);
+  }
+};
+
+async function* translateStreamFailures<T>(
+  messages: AsyncIterable<T>,
+  signal: AbortSignal,
+): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (failure) {
+    throw toHttp2CallError(failure, signal);
   }
 }

@@ -1,4 +1,4 @@
-import { Code, ConnectError, type ContextValues, createContextValues } from "@connectrpc/connect";
+import { Code, ConnectError, type ContextValues } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { grpcStatusOk } from "@connectrpc/connect/protocol-grpc";
 import type { Codec } from "./codec.ts";
@@ -21,6 +21,8 @@ export interface CallOptions {
   readonly timeoutMs: number | undefined;
   /** Header fields that every response to this caller has, whatever the call comes to. */
   readonly commonFields: Fields;
+  /** Makes what handlers and interceptors find in the call's context, if any of them looks. */
+  readonly makeContextValues: (exchange: Exchange) => ContextValues;
 }
 
 /**
@@ -42,6 +44,7 @@ export class Call {
   onClose: (() => void) | undefined;
   #requestHeader: Headers | undefined;
   #contextValues: ContextValues | undefined;
+  readonly #makeContextValues: (exchange: Exchange) => ContextValues;
   #responseHeader: Headers | undefined;
   #responseTrailer: Headers | undefined;
   #controller: AbortController | undefined;
@@ -49,13 +52,15 @@ export class Call {
   readonly #endsAt: number | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
 
-  constructor({ exchange, route, wire, compression, timeoutMs, commonFields }: CallOptions) {
-    this.exchange = exchange;
+  constructor(options: CallOptions) {
+    const { route, wire, timeoutMs } = options;
+    this.exchange = options.exchange;
     this.route = route;
     this.wire = wire;
     this.codec = route[wire.encoding];
-    this.compression = compression;
-    this.commonFields = commonFields;
+    this.compression = options.compression;
+    this.commonFields = options.commonFields;
+    this.#makeContextValues = options.makeContextValues;
     if (timeoutMs !== undefined) {
       this.#endsAt = Date.now() + timeoutMs;
       this.#timer = setTimeout(expire, Math.max(0, timeoutMs), this);
@@ -85,7 +90,7 @@ export class Call {
   }
 
   get contextValues(): ContextValues {
-    this.#contextValues ??= createContextValues();
+    this.#contextValues ??= this.#makeContextValues(this.exchange);
     return this.#contextValues;
   }
 

@@ -18,6 +18,8 @@ export interface ExchangeListener {
 export interface Exchange {
   /** With the pseudo-header fields of HTTP/2. */
   readonly requestHeaders: IncomingHttpHeaders;
+  /** The IP address of the connection's other end; undefined where the connection is closed. Read when it is read. */
+  readonly remoteAddress: string | undefined;
   /** Absolute, e.g. `http://127.0.0.1:8080/users.v1.UserService/GetUser`. Made when it is read. */
   readonly url: string;
   /** Whether the response's header fields have been sent. */

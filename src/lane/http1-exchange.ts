@@ -33,6 +33,10 @@ export class Http1Exchange implements Exchange {
     return this.#request.headers;
   }
 
+  get remoteAddress(): string | undefined {
+    return this.#request.socket.remoteAddress;
+  }
+
   get url(): string {
     const { socket, headers, url } = this.#request;
     const scheme = (socket as TLSSocket).encrypted ? "https" : "http";

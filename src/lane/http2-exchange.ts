@@ -58,6 +58,12 @@ export class Http2Exchange implements Exchange {
     );
   }
 
+  get remoteAddress(): string | undefined {
+    const { session } = this.#stream;
+    // A session that has closed has no socket, and throws when asked for it.
+    return session === undefined || session.destroyed ? undefined : session.socket.remoteAddress;
+  }
+
   get url(): string {
     const { requestHeaders: headers } = this;
     const authority = headers[":authority"] ?? headers.host;

@@ -1,6 +1,12 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { ServerHttp2Stream } from "node:http2";
-import { ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
+import {
+  ConnectError,
+  type ConnectRouter,
+  type ContextValues,
+  createContextValues,
+  type Interceptor,
+} from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { isAuthority } from "./authority.ts";
 import { Call } from "./call.ts";
@@ -38,6 +44,8 @@ export interface LaneOptions extends MessageLimits {
   readonly stallTimeoutMs: number;
   /** Header fields of every response, by the request's: CORS, for example. */
   readonly commonFields?: (requestHeaders: IncomingHttpHeaders) => Fields;
+  /** What a call's context holds from the beginning. Called when a handler or an interceptor reads from it. */
+  readonly contextValues?: (request: Pick<Exchange, "requestHeaders" | "remoteAddress">) => ContextValues;
 }
 
 const noFields: Fields = {};
@@ -45,6 +53,7 @@ const noFields: Fields = {};
 /** Creates a lane. */
 export function createLane(options: LaneOptions): Lane {
   const { readMaxBytes, shutdownSignal, commonFields = () => noFields } = options;
+  const makeContextValues = options.contextValues ?? (() => createContextValues());
   const routes = collectRoutes(options.routes, options);
   const chooseCompression = createCompressionChoice(options.acceptCompression);
   const invoker = createInvoker(options.interceptors);
@@ -71,6 +80,7 @@ export function createLane(options: LaneOptions): Lane {
         timeoutMs,
         compression: chooseCompression(accepted),
         commonFields: commonFields(headers),
+        makeContextValues,
       }),
     );
     return true;

@@ -1,12 +1,33 @@
-import { isIP } from "node:net";
+import { join } from "node:path";
 import { z } from "zod";
-import { parseByteSize, parseDuration } from "./units.ts";
+import {
+  addressList,
+  byteSize,
+  choice,
+  corsOrigins,
+  duration,
+  integer,
+  type ListenAddress,
+  listenAddress,
+  path,
+  postgresUrl,
+  secretKeys,
+  serviceUrl,
+} from "./config-fields.ts";
+import {
+  accessFaults,
+  authChoice,
+  defaultedAuth,
+  defaultListen,
+  defaultPasswordMemory,
+  passwordFaults,
+  serviceFaults,
+  serviceList,
+  tlsFaults,
+} from "./config-rules.ts";
 
-/** A host and a port to listen on. */
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
-}
+/** A part of the product that a process can mount. */
+export type ServiceName = "users" | "auth" | "profiles";
 
 /** Everything the process can be told from outside. Times are milliseconds, sizes bytes. */
 export interface Config {
@@ -14,7 +35,15 @@ export interface Config {
   readonly tls?: { readonly certPath: string; readonly keyPath: string; readonly clientCaPath?: string };
   /** Origins that browsers may call from; undefined means loopback origins only. */
   readonly corsOrigins?: readonly string[];
+  /** What the process mounts; access goes with auth. */
+  readonly services: ReadonlySet<ServiceName>;
+  /** Where auth is served; undefined where it is mounted here. */
+  readonly authUrl?: string;
   readonly auth: "off" | "on";
+  /** Addresses and networks whose x-forwarded-for is believed. */
+  readonly trustedProxies: readonly string[];
+  readonly tokens: TokenConfig;
+  readonly passwords: PasswordConfig;
   readonly reflection: boolean;
   /** Whether the fast lane answers what it can; off: connect-es answers everything. */
   readonly lane: "on" | "off";
@@ -28,6 +57,28 @@ export interface Config {
   readonly drainTimeoutMs: number;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
   readonly logFormat: "json" | "pretty";
+}
+
+/** How tokens are made. */
+export interface TokenConfig {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly accessTtlMs: number;
+  readonly refreshTtlMs: number;
+  /** How long a signing key signs; undefined means until it is rotated by command. */
+  readonly keyRotationMs?: number;
+  /** The first encrypts the signing keys, all decrypt them; undefined means one that is kept in `keyFile`. */
+  readonly keyEncryptionKeys?: readonly Buffer[];
+  readonly keyFile: string;
+}
+
+/** How passwords are hashed (argon2id). */
+export interface PasswordConfig {
+  readonly memoryKib: number;
+  readonly iterations: number;
+  readonly parallelism: number;
+  /** How many are hashed at once. */
+  readonly maxConcurrency: number;
 }
 
 /** Which database to open: the embedded one in a folder, or a PostgreSQL server. */
@@ -46,78 +97,12 @@ export class ConfigError extends Error {
   }
 }
 
-const duration = (minimumMs: number, maximumMs: number, range: string) =>
-  z.string().transform((text, context) => {
-    const value = parseDuration(text);
-    if (value === undefined || value < minimumMs || value > maximumMs) {
-      context.addIssue(`must be a duration ${range} such as 500ms, 10s, 5m, 12h or 30d, not "${text}"`);
-      return z.NEVER;
-    }
-    return value;
-  });
+const hour = 3_600_000;
+const day = 24 * hour;
 
-const integer = (minimum: number, maximum: number) =>
-  z.string().transform((text, context) => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text) || value < minimum || value > maximum) {
-      context.addIssue(`must be a whole number from ${minimum} to ${maximum}, not "${text}"`);
-      return z.NEVER;
-    }
-    return value;
-  });
-
-const choice = <const T extends string>(...values: [T, ...T[]]) =>
-  z.enum(values, { error: (issue) => `must be one of ${values.join(", ")}, not "${String(issue.input)}"` });
-
-const listenAddress = z.string().transform((text, context): ListenAddress => {
-  const match = /^(\[[^\]]+\]|[^:[\]]+):(\d{1,5})$/.exec(text);
-  const host = match?.[1]?.replace(/^\[|\]$/g, "") ?? "";
-  const port = Number(match?.[2]);
-  if (match === null || port > 65_535) {
-    context.addIssue(`must be host:port such as 127.0.0.1:8080 or [::1]:8080, not "${text}"`);
-    return z.NEVER;
-  }
-  return { host, port };
-});
-
-const byteSize = z.string().transform((text, context) => {
-  const value = parseByteSize(text);
-  if (value === undefined || value < 1024 || value > 1024 ** 3) {
-    context.addIssue(`must be a size from 1KiB to 1GiB such as 4MiB, not "${text}"`);
-    return z.NEVER;
-  }
-  return value;
-});
-
-const postgresUrl = z.string().transform((text, context) => {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !["postgres:", "postgresql:"].includes(url.protocol)) {
-    // The value may hold a password: it is never repeated.
-    context.addIssue("must be a URL such as postgres://user:password@host:5432/database");
-    return z.NEVER;
-  }
-  return text;
-});
-
-const corsOrigins = z.string().transform((text, context) => {
-  const origins = text
-    .split(",")
-    .map((origin) => origin.trim())
-    .filter((origin) => origin !== "");
-  for (const origin of origins) {
-    const valid = origin === "*" || (URL.canParse(origin) && new URL(origin).origin === origin);
-    if (!valid) {
-      context.addIssue(`must be "*" or origins such as https://app.example.com, not "${origin}"`);
-    }
-  }
-  return origins;
-});
-
-const path = z.string().min(1);
-
-const authChoice = choice("off", "on");
-
-const defaultListen = "127.0.0.1:8080";
+/** A duration, or `off` for none. */
+const optionalDuration = (minimumMs: number, maximumMs: number, range: string) =>
+  z.union([z.literal("off").transform(() => undefined), duration(minimumMs, maximumMs, range)]);
 
 const environment = z.object({
   LISTEN: listenAddress.prefault(defaultListen),
@@ -127,17 +112,25 @@ const environment = z.object({
   CORS_ORIGINS: corsOrigins.optional(),
   AUTH: authChoice.optional(),
   REFLECTION: choice("off", "on").optional(),
+  TRUSTED_PROXIES: addressList.prefault(""),
+  SERVICES: serviceList.prefault("users,auth,profiles"),
+  AUTH_URL: serviceUrl.optional(),
+  TOKEN_ISSUER: z.string().max(200).prefault("user-bridge"),
+  TOKEN_AUDIENCE: z.string().max(200).prefault("user-bridge"),
+  ACCESS_TOKEN_TTL: duration(1_000, day, "from 1s to 24h").prefault("60m"),
+  REFRESH_TOKEN_TTL: duration(1_000, 365 * day, "from 1s to 365d").prefault("7d"),
+  SIGNING_KEY_ROTATION: optionalDuration(hour, 365 * day, "from 1h to 365d, or off,").prefault("30d"),
+  KEY_ENCRYPTION_KEY: secretKeys.optional(),
+  PASSWORD_MEMORY: byteSize.prefault(defaultPasswordMemory),
+  PASSWORD_ITERATIONS: integer(1, 100).prefault("2"),
+  PASSWORD_PARALLELISM: integer(1, 16).prefault("1"),
+  PASSWORD_CONCURRENCY: integer(1, 64).prefault("2"),
   LANE: choice("on", "off").prefault("on"),
   DATABASE_URL: postgresUrl.optional(),
   DATABASE_POOL_SIZE: integer(1, 1_000).prefault("10"),
   DATA_DIR: path.prefault(".data"),
   MIGRATE: choice("on", "off").prefault("on"),
-  EVENT_RETENTION: z
-    .union([
-      z.literal("off").transform(() => undefined),
-      duration(1_000, Number.MAX_SAFE_INTEGER, "of 1s or more, or off,"),
-    ])
-    .prefault("30d"),
+  EVENT_RETENTION: optionalDuration(1_000, Number.MAX_SAFE_INTEGER, "of 1s or more, or off,").prefault("30d"),
   STREAM_STALL_TIMEOUT: duration(100, 3_600_000, "from 100ms to 1h").prefault("30s"),
   MAX_MESSAGE_BYTES: byteSize.prefault("4MiB"),
   MAX_STREAMS_PER_CONNECTION: integer(1, 1_000_000).prefault("100"),
@@ -163,7 +156,7 @@ export function readConfig(variables: NodeJS.ProcessEnv, purpose: "serve" | "com
   const parsed = environment.safeParse(given);
   const faults = parsed.success ? [] : parsed.error.issues.map(describeIssue);
   // The rules between variables are checked even where another variable is wrong, so that one start shows all.
-  faults.push(...tlsFaults(given));
+  faults.push(...tlsFaults(given), ...serviceFaults(given), ...passwordFaults(given));
   if (purpose === "serve") {
     faults.push(...accessFaults(given));
   }
@@ -179,41 +172,6 @@ function describeIssue(issue: z.core.$ZodIssue): string {
   return `${issue.path.join(".")}: ${message ?? issue.message}`;
 }
 
-type GivenVariables = Readonly<Record<string, string | undefined>>;
-
-function tlsFaults(given: GivenVariables): string[] {
-  const faults: string[] = [];
-  if ((given["TLS_CERT"] === undefined) !== (given["TLS_KEY"] === undefined)) {
-    faults.push("TLS_CERT, TLS_KEY: set both or neither");
-  }
-  if (given["TLS_CLIENT_CA"] !== undefined && given["TLS_CERT"] === undefined) {
-    faults.push("TLS_CLIENT_CA: needs TLS_CERT and TLS_KEY");
-  }
-  return faults;
-}
-
-function accessFaults(given: GivenVariables): string[] {
-  if (!authChoice.optional().safeParse(given["AUTH"]).success) {
-    return [];
-  }
-  if (defaultedAuth(given["AUTH"], given["DATABASE_URL"]) === "on") {
-    return [
-      "AUTH: on needs credentials, and this version has no way to configure any yet; set AUTH=off and listen on a loopback address (off is the default only for the embedded database)",
-    ];
-  }
-  const listen = listenAddress.safeParse(given["LISTEN"] ?? defaultListen);
-  return listen.success && !isLoopback(listen.data.host)
-    ? [
-        `AUTH: off works only on a loopback address, and LISTEN is ${listen.data.host}; listen on 127.0.0.1 and put your edge in front`,
-      ]
-    : [];
-}
-
-/** Nothing guards an open door but the loopback address, so only the try-it-out database opens it by itself. */
-function defaultedAuth(auth: string | undefined, databaseUrl: string | undefined): "off" | "on" {
-  return (auth ?? (databaseUrl === undefined ? "off" : "on")) === "off" ? "off" : "on";
-}
-
 function toConfig(values: z.output<typeof environment>): Config {
   const auth = defaultedAuth(values.AUTH, values.DATABASE_URL);
   return {
@@ -227,7 +185,17 @@ function toConfig(values: z.output<typeof environment>): Config {
         },
       }),
     ...(values.CORS_ORIGINS !== undefined && { corsOrigins: values.CORS_ORIGINS }),
+    services: values.SERVICES,
+    ...(values.AUTH_URL !== undefined && !values.SERVICES.has("auth") && { authUrl: values.AUTH_URL }),
     auth,
+    trustedProxies: values.TRUSTED_PROXIES,
+    tokens: toTokenConfig(values),
+    passwords: {
+      memoryKib: Math.floor(values.PASSWORD_MEMORY / 1024),
+      iterations: values.PASSWORD_ITERATIONS,
+      parallelism: values.PASSWORD_PARALLELISM,
+      maxConcurrency: values.PASSWORD_CONCURRENCY,
+    },
     reflection: values.REFLECTION === undefined ? auth === "off" : values.REFLECTION === "on",
     lane: values.LANE,
     database:
@@ -245,7 +213,14 @@ function toConfig(values: z.output<typeof environment>): Config {
   };
 }
 
-/** Whether a host is this machine and only this machine. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+function toTokenConfig(values: z.output<typeof environment>): TokenConfig {
+  return {
+    issuer: values.TOKEN_ISSUER,
+    audience: values.TOKEN_AUDIENCE,
+    accessTtlMs: values.ACCESS_TOKEN_TTL,
+    refreshTtlMs: values.REFRESH_TOKEN_TTL,
+    ...(values.SIGNING_KEY_ROTATION !== undefined && { keyRotationMs: values.SIGNING_KEY_ROTATION }),
+    ...(values.KEY_ENCRYPTION_KEY !== undefined && { keyEncryptionKeys: values.KEY_ENCRYPTION_KEY }),
+    keyFile: join(values.DATA_DIR, "key-encryption-key"),
+  };
 }

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
+import { pg_trgm } from "@electric-sql/pglite/contrib/pg_trgm";
 import { Kysely } from "kysely";
 import { lockDataDir } from "./data-dir-lock.ts";
 import type { OpenDatabase } from "./database.ts";
@@ -22,6 +23,7 @@ export async function openEmbedded<Schema>(dataDir: string): Promise<OpenDatabas
   try {
     const pglite = await PGlite.create(join(dataDir, "pglite"), {
       parsers: { [int8Oid]: BigInt },
+      extensions: { pg_trgm },
       startParams,
     });
     const queries = new Kysely<Schema>({ dialect: createPgliteDialect(pglite) });

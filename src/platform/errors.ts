@@ -4,6 +4,8 @@
  */
 export type ErrorKind =
   | "invalid_argument"
+  | "unauthenticated"
+  | "permission_denied"
   | "not_found"
   | "already_exists"
   | "failed_precondition"
@@ -34,6 +36,8 @@ export abstract class DomainError extends Error {
   readonly metadata: Readonly<Record<string, string>> = {};
   /** The fields at fault, where the failure is about fields. */
   readonly violations: readonly FieldViolation[] = [];
+  /** How long to wait before the same call may succeed, where that is known. */
+  readonly retryAfterMs: number | undefined = undefined;
 }
 
 /** The database cannot be reached or went away in mid-call; the same call may work later. */
@@ -58,4 +62,14 @@ export class InvalidInputError extends DomainError {
     super(violations.map((violation) => `${violation.field}: ${violation.description}`).join("; "));
     this.violations = violations;
   }
+}
+
+/** For a `catch`: says where in a request the fields are that an {@link InvalidInputError} names; throws it or `error`. */
+export function throwWithin(parent: string, error: unknown): never {
+  if (error instanceof InvalidInputError) {
+    throw new InvalidInputError(
+      error.violations.map((violation) => ({ ...violation, field: `${parent}.${violation.field}` })),
+    );
+  }
+  throw error;
 }

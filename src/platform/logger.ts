@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import { type Logger as PinoLogger, pino } from "pino";
+import { type Logger as PinoLogger, pino, stdSerializers } from "pino";
 import type { Config } from "./config.ts";
 
 const require = createRequire(import.meta.url);
@@ -11,11 +11,21 @@ export type Logger = PinoLogger;
 export function createLogger(config: Pick<Config, "logLevel" | "logFormat">): Logger {
   const stream =
     config.logFormat === "pretty" ? createPrettyStream() : pino.destination({ dest: 2, sync: true });
-  return pino({ level: config.logLevel, base: null }, stream);
+  return pino({ level: config.logLevel, base: null, serializers: { err: describeError } }, stream);
 }
 
 function createPrettyStream() {
   // Loaded only where it is wanted: it brings some thirty modules along, and every start would wait for them.
   const pretty = require("pino-pretty") as typeof import("pino-pretty");
   return pretty({ destination: 2, sync: true, colorize: process.stderr.isTTY, ignore: "pid,hostname" });
+}
+
+/**
+ * What is logged of an error: its text. Drivers hang a statement's parameters, whole rows and whole connections on
+ * theirs, and those hold hashes.
+ */
+function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { type, message, stack } = stdSerializers.err(error);
+  return { type, message, stack, ...("code" in error && { code: error.code }) };
 }

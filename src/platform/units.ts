@@ -44,3 +44,8 @@ function parseQuantity(
   const value = Math.round(Number(match[1]) * unit);
   return Number.isSafeInteger(value) ? value : undefined;
 }
+
+/** A moment as the contracts' 64-bit fields have it: whole seconds since 1970. */
+export function toUnixSeconds(moment: Date): bigint {
+  return BigInt(Math.floor(moment.getTime() / 1_000));
+}

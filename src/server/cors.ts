@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import { cors } from "@connectrpc/connect";
 import type { FastifyCorsOptions } from "@fastify/cors";
-import { isLoopback } from "../platform/config.ts";
+import { isLoopback } from "../platform/config-rules.ts";
 
 /** Headers beyond those that the three protocols need. */
 const ownRequestHeaders = [

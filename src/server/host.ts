@@ -13,11 +13,13 @@ import {
 import { createLane } from "../lane/lane.ts";
 import type { Config } from "../platform/config.ts";
 import type { Logger } from "../platform/logger.ts";
+import { createCallerContext } from "./caller-address.ts";
 import { refuseMalformedGet } from "./connect-get.ts";
 import { createCorsFields, createCorsOptions } from "./cors.ts";
 import { acceptGrpcWebText } from "./grpc-web-text.ts";
 import { acceptHalfDuplexOverHttp1 } from "./half-duplex.ts";
 import type { HealthStatus } from "./health/health.status.ts";
+import { type HttpDocument, serveDocuments } from "./http-document.ts";
 import { createEndingsInterceptor, shutdownError } from "./interceptors/endings.ts";
 import { createErrorInterceptor } from "./interceptors/errors.ts";
 import { createValidationInterceptor } from "./interceptors/validation.ts";
@@ -49,7 +51,8 @@ export type HostConfig = Pick<
   | "maxStreamsPerConnection"
   | "streamStallTimeoutMs"
   | "drainTimeoutMs"
->;
+> &
+  Partial<Pick<Config, "trustedProxies">>;
 
 /** What the host is made of. */
 export interface HostDependencies {
@@ -58,15 +61,18 @@ export interface HostDependencies {
   /** Registers every service. */
   readonly routes: (router: ConnectRouter) => void;
   readonly health: HealthStatus;
+  readonly documents?: readonly HttpDocument[];
 }
 
 /** Listens. @throws the system's error where the address cannot be had, or a TLS file cannot be read. */
-export async function openHost({ config, logger, routes, health }: HostDependencies): Promise<Host> {
+export async function openHost(dependencies: HostDependencies): Promise<Host> {
+  const { config, logger, routes, health, documents = [] } = dependencies;
   const shutdown = new AbortController();
   const stallGuard = createStallGuard(config.streamStallTimeoutMs);
   const tls = await readTlsMaterial(config);
   const errors = createErrorInterceptor(logger);
   const validation = createValidationInterceptor();
+  const contextValues = createCallerContext(config.trustedProxies ?? []);
   const messages = {
     acceptCompression: [compressionGzip, compressionBrotli],
     readMaxBytes: config.maxMessageBytes,
@@ -83,6 +89,7 @@ export async function openHost({ config, logger, routes, health }: HostDependenc
           shutdownSignal: shutdown.signal,
           stallTimeoutMs: config.streamStallTimeoutMs,
           commonFields: createCorsFields(config.corsOrigins),
+          contextValues,
         });
   let port: OnePort | undefined;
 
@@ -123,11 +130,12 @@ export async function openHost({ config, logger, routes, health }: HostDependenc
     .map(shortenLongTimeouts)
     .map(acceptHalfDuplexOverHttp1)
     .map(acceptGrpcWebText);
-  await mountHandlers(app, handlers, stallGuard, logger);
+  await mountHandlers(app, handlers, { stallGuard, contextValues, logger });
   app.get("/healthz", () => ({ status: "ok" }));
   app.get("/readyz", (_request, reply) =>
     reply.code(health.isServing ? 200 : 503).send({ status: health.isServing ? "ready" : "not ready" }),
   );
+  serveDocuments(app, documents);
   app.setNotFoundHandler(answerUnknownPath);
   await app.listen({
     host: config.listen.host,

@@ -3,7 +3,16 @@ import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { FastifyInstance, FastifyReply } from "fastify";
 import type { Logger } from "../platform/logger.ts";
+import type { createCallerContext } from "./caller-address.ts";
 import type { StallGuard } from "./stall-guard.ts";
+
+/** What the handlers need beside themselves. */
+export interface MountDependencies {
+  readonly stallGuard: StallGuard;
+  /** What a call's context holds from the beginning. */
+  readonly contextValues: ReturnType<typeof createCallerContext>;
+  readonly logger: Logger;
+}
 
 /** Node's two kinds of response share what is used of them here. */
 type GuardedResponse = Parameters<StallGuard["watch"]>[0];
@@ -15,9 +24,9 @@ type GuardedResponse = Parameters<StallGuard["watch"]>[0];
 export async function mountHandlers(
   app: FastifyInstance,
   handlers: readonly UniversalHandler[],
-  stallGuard: StallGuard,
-  logger: Logger,
+  dependencies: MountDependencies,
 ): Promise<void> {
+  const { logger } = dependencies;
   await app.register(async (scope) => {
     // Connect reads the body itself, whatever type it has.
     scope.removeAllContentTypeParsers();
@@ -26,7 +35,7 @@ export async function mountHandlers(
       scope.all(handler.requestPath, (request, reply) => {
         reply.hijack();
         // Not awaited by anybody: on success it may not settle.
-        void answer(handler, stallGuard, request.raw, reply).catch((error: unknown) => {
+        void answer(handler, dependencies, request.raw, reply).catch((error: unknown) => {
           logger.debug({ err: error, path: handler.requestPath }, "the answer could not be sent");
           cutOff(reply.raw);
         });
@@ -37,11 +46,13 @@ export async function mountHandlers(
 
 async function answer(
   handler: UniversalHandler,
-  stallGuard: StallGuard,
+  { stallGuard, contextValues }: MountDependencies,
   request: IncomingMessage,
   reply: FastifyReply,
 ): Promise<void> {
-  const response = await handler(universalRequestFromNodeRequest(request, reply.raw, undefined, undefined));
+  const { headers: requestHeaders, socket } = request;
+  const values = contextValues({ requestHeaders, remoteAddress: socket.remoteAddress });
+  const response = await handler(universalRequestFromNodeRequest(request, reply.raw, undefined, values));
   // What hooks (CORS) have set, which Fastify itself sends only for the answers that it writes.
   for (const [name, value] of Object.entries(reply.getHeaders())) {
     if (value !== undefined) reply.raw.setHeader(name, value);

@@ -1,18 +1,17 @@
 import { draftEvent, type EventDraft, type EventType } from "../events/event.ts";
+import { type Account, type AccountChange, changeAccount } from "./account.ts";
 import { EmailTakenError, UserNotFoundError, UsernameTakenError } from "./user.errors.ts";
-import { changeUser, setUserActive, type User, type UserChange } from "./user.ts";
 
 /** A change of a user that exists, as data, so that those of many callers can be carried out together. */
 export type ChangeCommand = { readonly id: string } & (
-  | { readonly kind: "update"; readonly change: UserChange }
-  | { readonly kind: "set_active"; readonly isActive: boolean }
+  | { readonly kind: "update"; readonly change: AccountChange }
   | { readonly kind: "delete" }
 );
 
 /** What the changes are decided on, as one transaction sees it. */
 export interface ChangeBasis {
   /** The users to be changed, by id. */
-  readonly users: ReadonlyMap<string, User>;
+  readonly users: ReadonlyMap<string, Account>;
   /** Ids of those that exist, but that another transaction has locked. */
   readonly busyIds: ReadonlySet<string>;
   /** Who holds the wanted emails and usernames, by email and by username. */
@@ -21,16 +20,24 @@ export interface ChangeBasis {
 }
 
 /** The result of a change, the error that refuses it, or that this transaction cannot carry it out. */
-export type ChangeOutcome = User | Error | "not_now";
+export type ChangeOutcome = Account | Error | "not_now";
+
+/** Writes that can be one statement of each kind. */
+export interface ChangeRound {
+  /** Ids of users to delete; to be done before the updates, which may take their names. */
+  readonly deleted: ReadonlySet<string>;
+  /** Users to update, by id, in the state in which the round leaves them. */
+  readonly updated: ReadonlyMap<string, Account>;
+}
 
 /** What is to be written. */
 export interface ChangeDecision {
   /** One for each command, in order; the user as the command left it. */
   readonly outcomes: readonly ChangeOutcome[];
-  /** Ids of users to delete; to be done before the updates, which may take their names. */
-  readonly deleted: ReadonlySet<string>;
-  /** Users to update, by id, in their final state. */
-  readonly updated: ReadonlyMap<string, User>;
+  /** To be done one after the other. Nearly always there is one. */
+  readonly rounds: readonly ChangeRound[];
+  /** New password hashes, by the ids of their users. */
+  readonly passwordHashes: ReadonlyMap<string, string>;
   /** One for each change, in order. */
   readonly events: readonly EventDraft[];
 }
@@ -44,20 +51,22 @@ export function decideChanges(
   const decision = new Decision(basis, now);
   return {
     outcomes: commands.map((command) => decision.decide(command)),
-    deleted: decision.deleted,
-    updated: decision.updated,
+    rounds: decision.rounds,
+    passwordHashes: decision.passwordHashes,
     events: decision.events,
   };
 }
 
 class Decision {
-  readonly deleted = new Set<string>();
-  readonly updated = new Map<string, User>();
+  readonly rounds: { readonly deleted: Set<string>; readonly updated: Map<string, Account> }[] = [];
+  readonly passwordHashes = new Map<string, string>();
   readonly events: EventDraft[] = [];
   readonly #now: Date;
-  readonly #users: Map<string, User>;
+  readonly #users: Map<string, Account>;
   readonly #emails: Names;
   readonly #usernames: Names;
+  /** Who has other names in the last round than before it. */
+  readonly #renamed = new Set<string>();
   /** Whose later commands have to wait for an earlier one. */
   readonly #notNow: Set<string>;
 
@@ -77,24 +86,13 @@ class Decision {
     if (user === undefined) {
       return new UserNotFoundError();
     }
-    switch (command.kind) {
-      case "update":
-        return this.#update(user, command.change);
-      case "set_active":
-        return this.#write(
-          user,
-          setUserActive(user, command.isActive),
-          command.isActive ? "user_activated" : "user_deactivated",
-        );
-      case "delete":
-        return this.#delete(user);
-    }
+    return command.kind === "delete" ? this.#delete(user) : this.#update(user, command.change);
   }
 
-  #update(user: User, change: UserChange): ChangeOutcome {
-    let changed: User;
+  #update(user: Account, change: AccountChange): ChangeOutcome {
+    let changed: Account;
     try {
-      changed = changeUser(user, change);
+      changed = changeAccount(user, change, this.#now);
     } catch (error) {
       return error as Error;
     }
@@ -112,22 +110,37 @@ class Decision {
     }
     this.#emails.move(id, user.email, changed.email);
     this.#usernames.move(id, user.username, changed.username);
-    return this.#write(user, changed, "user_updated");
-  }
-
-  #write(user: User, changed: User, type: EventType): User {
     if (changed !== user) {
-      this.#users.set(user.id, changed);
-      this.updated.set(user.id, changed);
-      this.events.push(draftEvent(type, changed, this.#now));
+      this.#users.set(id, changed);
+      this.#roundBehind(user, isSameName(user, changed)).updated.set(id, changed);
+      if (change.passwordHash !== undefined) this.passwordHashes.set(id, change.passwordHash);
+      this.events.push(draftEvent(nameChange(user, changed), changed, this.#now));
     }
     return changed;
   }
 
-  #delete(user: User): User {
+  /**
+   * The round for a write behind what has been decided of a user so far. A name that the user has only until then
+   * must be written all the same, in a round before: only the database knows whether somebody else is taking it at
+   * this moment, and the log would show it with two holders.
+   */
+  #roundBehind(user: Account, keepsNames: boolean) {
+    let round = this.rounds.at(-1);
+    if (round === undefined || (!keepsNames && this.#renamed.has(user.id))) {
+      round = { deleted: new Set<string>(), updated: new Map<string, Account>() };
+      this.rounds.push(round);
+      this.#renamed.clear();
+    }
+    if (!keepsNames) this.#renamed.add(user.id);
+    return round;
+  }
+
+  #delete(user: Account): Account {
     this.#users.delete(user.id);
-    this.updated.delete(user.id);
-    this.deleted.add(user.id);
+    const round = this.#roundBehind(user, false);
+    round.updated.delete(user.id);
+    round.deleted.add(user.id);
+    this.passwordHashes.delete(user.id);
     this.#emails.free(user.email);
     this.#usernames.free(user.username);
     this.events.push(draftEvent("user_deleted", user, this.#now));
@@ -135,7 +148,17 @@ class Decision {
   }
 }
 
-/** Who holds the names of one column, while commands move them. */
+/** One change is one event, however much of it there is: that of the activity, where it changes, says the most. */
+function nameChange(before: Account, after: Account): EventType {
+  if (before.isActive === after.isActive) return "user_updated";
+  return after.isActive ? "user_activated" : "user_deactivated";
+}
+
+function isSameName(before: Account, after: Account): boolean {
+  return before.email === after.email && before.username === after.username;
+}
+
+/** Who holds the names of one column, while commands move them. The empty name is nobody's. */
 class Names {
   readonly #holders: Map<string, string>;
   readonly #leftBy = new Map<string, string>();
@@ -159,8 +182,8 @@ class Names {
 
   move(id: string, from: string, to: string): void {
     if (from !== to) {
-      this.#holders.delete(from);
-      this.#leftBy.set(from, id);
+      this.free(from);
+      if (from !== "") this.#leftBy.set(from, id);
       this.#holders.set(to, id);
     }
   }

@@ -1,5 +1,5 @@
 import { draftEvent } from "../events/event.ts";
-import type { EventLog, Written } from "../events/event-log.ts";
+import type { EventWriter, Written } from "../events/event-writer.ts";
 import type { Submit } from "../platform/batcher.ts";
 import {
   type CommandGroup,
@@ -8,16 +8,16 @@ import {
   putOff,
 } from "../platform/group-commit.ts";
 import type { Database, Transaction } from "../schema.ts";
+import { deleteUsers, lockUsers, updateUsers } from "./account.repository.ts";
+import type { Account } from "./account.ts";
+import { setPasswordHashes } from "./password.repository.ts";
 import { EmailTakenError, UsernameTakenError } from "./user.errors.ts";
 import {
-  deleteUsers,
   findNameHolders,
   findTaken,
   insertDraftedUsers,
-  lockUsers,
   type Taken,
   translateUniqueViolation,
-  updateUsers,
 } from "./user.repository.ts";
 import {
   findEmailViolation,
@@ -33,12 +33,10 @@ const registrationBounds = { maxBatchSize: 500, maxInFlight: 2 };
 /** One at a time: two would find each other's users locked and put them off, one transaction each. */
 const changeBounds = { maxBatchSize: 500, maxInFlight: 1 };
 
-type Outcome = CommandOutcome<User>;
-
 /** Carries commands out and gives the users as they left them. */
 export interface UserWriter {
   readonly register: Submit<User, User>;
-  readonly change: Submit<ChangeCommand, User>;
+  readonly change: Submit<ChangeCommand, Account>;
 }
 
 /**
@@ -46,12 +44,12 @@ export interface UserWriter {
  * changes with changes. Each has its own outcome and, where it changes something, its own event. Those of one
  * transaction take effect one after the other: changes as they arrived, registrations by their emails.
  */
-export function createUserWriter(database: Database, log: EventLog, now: () => Date): UserWriter {
+export function createUserWriter(database: Database, log: EventWriter, now: () => Date): UserWriter {
   const register = createGroupCommit<User, User>({
     ...registrationBounds,
     commit: (group) => registerUsers(database, log, group),
   });
-  const change = createGroupCommit<ChangeCommand, User>({
+  const change = createGroupCommit<ChangeCommand, Account>({
     ...changeBounds,
     commit: (group) => log.write((transaction) => changeUsers(transaction, group, now()), group),
   });
@@ -68,9 +66,9 @@ function throwTranslated(error: unknown): never {
 
 async function registerUsers(
   database: Database,
-  log: EventLog,
+  log: EventWriter,
   group: CommandGroup<User>,
-): Promise<readonly Outcome[]> {
+): Promise<readonly CommandOutcome<User>[]> {
   let users: readonly User[] = [];
   const draft = () => {
     users = group.claim();
@@ -90,7 +88,7 @@ async function registerUsers(
 }
 
 /** Why a user was refused. Whom it collided with may have been deleted meanwhile: then it is tried again. */
-function toRefusal(user: User, taken: ReadonlyMap<string, Taken> | Error): Outcome {
+function toRefusal(user: User, taken: ReadonlyMap<string, Taken> | Error): CommandOutcome<User> {
   if (taken instanceof Error) return taken;
   const what = taken.get(user.id);
   if (what === undefined) return putOff;
@@ -106,12 +104,15 @@ async function changeUsers(
   transaction: Transaction,
   group: CommandGroup<ChangeCommand>,
   now: Date,
-): Promise<Written<readonly Outcome[]>> {
+): Promise<Written<readonly CommandOutcome<Account>[]>> {
   const commands = group.claim();
   const basis = await readBasis(transaction, commands, group.mayWait);
-  const { outcomes, deleted, updated, events } = decideChanges(commands, basis, now);
-  if (deleted.size > 0) await deleteUsers(transaction, [...deleted]);
-  if (updated.size > 0) await updateUsers(transaction, [...updated.values()]);
+  const { outcomes, rounds, passwordHashes, events } = decideChanges(commands, basis, now);
+  for (const { deleted, updated } of rounds) {
+    if (deleted.size > 0) await deleteUsers(transaction, [...deleted]);
+    if (updated.size > 0) await updateUsers(transaction, [...updated.values()]);
+  }
+  if (passwordHashes.size > 0) await setPasswordHashes(transaction, passwordHashes, now);
   return { result: outcomes.map((outcome) => (outcome === "not_now" ? putOff : outcome)), events };
 }
 
@@ -133,7 +134,7 @@ async function readBasis(
   return {
     ...locked,
     emailHolders: new Map(holders.map((holder) => [holder.email, holder.id])),
-    usernameHolders: new Map(holders.map((holder) => [holder.username, holder.id])),
+    usernameHolders: new Map(holders.map((holder) => [holder.username ?? "", holder.id])),
   };
 }
 

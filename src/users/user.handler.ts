@@ -6,10 +6,10 @@ import type {
 } from "../../gen/users/v1/users_pb.ts";
 import { toUserMessage } from "../events/user-snapshot.ts";
 import { callerOf } from "../lane/caller.ts";
-import { InvalidInputError } from "../platform/errors.ts";
+import { InvalidInputError, throwWithin } from "../platform/errors.ts";
+import type { UserChange } from "./account.ts";
 import type { UserKey } from "./user.repository.ts";
 import type { UserService } from "./user.service.ts";
-import type { UserChange } from "./user.ts";
 
 type UserServiceImpl = ServiceImpl<typeof UserServiceDesc>;
 
@@ -36,11 +36,11 @@ export function createUserHandler(
       const page = await users.list({ size: pageSize, token: pageToken }, signal);
       return { users: page.users.map(toUserMessage), nextPageToken: page.nextToken };
     },
-    updateUser: async (request, context) => ({
-      user: toUserMessage(
-        await users.update(request.user?.id ?? "", toUserChange(request), callerOf(context)),
-      ),
-    }),
+    async updateUser(request, context) {
+      const change = toUserChange(request);
+      const updating = users.update(request.user?.id ?? "", change, callerOf(context));
+      return { user: toUserMessage(await updating.catch((error) => throwWithin("user", error))) };
+    },
     activateUser: async ({ id }, context) => ({
       user: toUserMessage(await users.setActive(id, true, callerOf(context))),
     }),

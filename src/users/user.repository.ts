@@ -1,11 +1,8 @@
-import { type RawBuilder, type Selectable, sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { Database, Transaction } from "../schema.ts";
 import { EmailTakenError, UsernameTakenError } from "./user.errors.ts";
-import type { UserTables } from "./user.table.ts";
 import type { User } from "./user.ts";
-
-/** A column that identifies a user. */
-export type KeyColumn = "id" | "email" | "username";
+import { anyOf, columns, type KeyColumn, rowsOf, toUser, type UserRow } from "./user-rows.ts";
 
 /** The one column to look a user up by, and the value. */
 export interface UserKey {
@@ -15,13 +12,6 @@ export interface UserKey {
 
 /** Why a row was not inserted. */
 export type Taken = "email" | "username";
-
-/** A user as these statements read it: a number of milliseconds costs pg a fraction of what a date does. */
-type UserRow = Omit<Selectable<UserTables["users"]>, "created_at"> & { created_at_ms: number };
-
-const columns = sql.raw(
-  "id, email, username, is_active, (extract(epoch from created_at) * 1000)::float8 as created_at_ms",
-);
 
 /**
  * Finds the users that exist, by their value of the column, in no particular order. Values are in their normal
@@ -55,24 +45,11 @@ export async function listUsersAfter(
   return rows.map(toUser);
 }
 
-/**
- * Reads users and locks their rows until the transaction ends, in the order of their ids, so that two
- * transactions never wait for each other.
- *
- * @param mayWait whether to wait for rows that others have locked; if not, their ids are told apart
- */
-export async function lockUsers(
-  transaction: Transaction,
-  ids: readonly string[],
-  mayWait: boolean,
-): Promise<{ users: Map<string, User>; busyIds: Set<string> }> {
-  const { rows } = await sql<UserRow>`
-    select ${columns} from users where id = ${anyOf("id", ids)}
-    order by id for update ${sql.raw(mayWait ? "" : "skip locked")}`.execute(transaction);
-  const users = new Map(rows.map((row) => [row.id, toUser(row)]));
-  const missing = mayWait ? [] : ids.filter((id) => !users.has(id));
-  const busy = missing.length === 0 ? [] : await findUsers(transaction, "id", missing);
-  return { users, busyIds: new Set(busy.map((user) => user.id)) };
+/** Who holds an email and, where it is not null, a username. */
+export interface NameHolder {
+  readonly id: string;
+  readonly email: string;
+  readonly username: string | null;
 }
 
 /** Finds who holds any of the emails or any of the usernames. */
@@ -80,8 +57,8 @@ export async function findNameHolders(
   database: Database,
   emails: readonly string[],
   usernames: readonly string[],
-): Promise<Pick<User, "id" | "email" | "username">[]> {
-  const { rows } = await sql<Pick<User, "id" | "email" | "username">>`
+): Promise<NameHolder[]> {
+  const { rows } = await sql<NameHolder>`
     select id, email, username from users
     where email = ${anyOf("email", emails)} or username = ${anyOf("username", usernames)}`.execute(database);
   return rows;
@@ -157,57 +134,9 @@ export async function findTaken(database: Database, users: readonly User[]): Pro
   );
 }
 
-/**
- * Writes the changed fields of users whose rows are locked.
- *
- * @throws EmailTakenError, UsernameTakenError where somebody else has just taken a name
- */
-export async function updateUsers(transaction: Transaction, users: readonly User[]): Promise<void> {
-  await sql`
-    update users set email = given.email, username = given.username, is_active = given.is_active
-    from ${rowsOf(users)} where users.id = given.id`.execute(transaction);
-}
-
-/** Deletes users. */
-export async function deleteUsers(transaction: Transaction, ids: readonly string[]): Promise<void> {
-  await sql`delete from users where id = ${anyOf("id", ids)}`.execute(transaction);
-}
-
 /** What a violated constraint means to the caller; any other failure as it is. */
 export function translateUniqueViolation(error: unknown): unknown {
   const { constraint } = error as { constraint?: string };
   if (constraint === "users_email_key") return new EmailTakenError();
   return constraint === "users_username_key" ? new UsernameTakenError() : error;
-}
-
-/**
- * For `column = …`. One JSON parameter, so that the statement's text is the same for any number and the driver has
- * nothing to escape; in a subquery, because the planner looks at each element of an array that it can see.
- */
-function anyOf(column: KeyColumn, values: readonly string[]): RawBuilder<unknown> {
-  const type = sql.raw(column === "id" ? "uuid" : "text");
-  return sql`any(array(select json_array_elements_text(${JSON.stringify(values)}::json)::${type}))`;
-}
-
-/** Users as a relation `given`, by one JSON parameter: the statement's text is the same for any number. */
-function rowsOf(users: readonly User[]): RawBuilder<unknown> {
-  const rows = users.map(({ id, email, username, isActive, createdAt }) => ({
-    id,
-    email,
-    username,
-    is_active: isActive,
-    created_at: createdAt,
-  }));
-  return sql`json_to_recordset(${JSON.stringify(rows)}::json)
-    as given(id uuid, email text, username text, is_active boolean, created_at timestamptz)`;
-}
-
-function toUser(row: UserRow): User {
-  return {
-    id: row.id,
-    email: row.email,
-    username: row.username,
-    isActive: row.is_active,
-    createdAt: new Date(row.created_at_ms),
-  };
 }

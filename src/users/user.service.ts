@@ -1,14 +1,15 @@
-import type { EventLog } from "../events/event-log.ts";
 import type { CallerState } from "../platform/batcher.ts";
+import { isStorableText } from "../platform/storable-text.ts";
 import type { Database } from "../schema.ts";
+import { type AccountChange, toUser, type UserChange } from "./account.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
 import { InvalidPageTokenError, UserNotFoundError } from "./user.errors.ts";
 import type { UserKey } from "./user.repository.ts";
 import * as repository from "./user.repository.ts";
-import type { User, UserChange } from "./user.ts";
-import { createUser, normalizeEmail, normalizeUserId, normalizeUsername } from "./user.ts";
+import type { User } from "./user.ts";
+import { createUser, normalizeEmail, normalizeUserId, normalizeUsername, requireUserId } from "./user.ts";
 import { createUserLookup } from "./user-lookup.ts";
-import { createUserWriter } from "./user-writer.ts";
+import type { UserWriter } from "./user-writer.ts";
 
 /**
  * Users: looking them up and changing them. Each change is one event.
@@ -47,14 +48,17 @@ const maxPageSize = 1_000;
 /** What the service is made of. */
 export interface UserServiceDependencies {
   readonly database: Database;
-  readonly log: EventLog;
+  readonly writer: UserWriter;
   readonly now: () => Date;
 }
 
 /** Creates the service. Failures of the database pass through as they are; the server translates them. */
-export function createUserService({ database, log, now }: UserServiceDependencies): UserService {
+export function createUserService({ database, writer, now }: UserServiceDependencies): UserService {
   const lookup = createUserLookup(database);
-  const writer = createUserWriter(database, log, now);
+
+  async function update(id: string, change: AccountChange, signal?: CallerState): Promise<User> {
+    return toUser(await writer.change({ kind: "update", id: requireUserId(id), change }, signal));
+  }
 
   return {
     async register(input, signal) {
@@ -92,13 +96,9 @@ export function createUserService({ database, log, now }: UserServiceDependencie
       };
     },
 
-    async update(id, change, signal) {
-      return writer.change({ kind: "update", id: requireUserId(id), change }, signal);
-    },
+    update,
 
-    async setActive(id, isActive, signal) {
-      return writer.change({ kind: "set_active", id: requireUserId(id), isActive }, signal);
-    },
+    setActive: (id, isActive, signal) => update(id, { isActive }, signal),
 
     async delete(id, signal) {
       await writer.change({ kind: "delete", id: requireUserId(id) }, signal);
@@ -119,17 +119,4 @@ function normalizeKey({ column, value }: UserKey): string | undefined {
     case "username":
       return isStorableText(value) ? normalizeUsername(value) : undefined;
   }
-}
-
-/** PostgreSQL's text holds every character but U+0000, and no halves of characters. */
-function isStorableText(text: string): boolean {
-  return text.isWellFormed() && !text.includes("\0");
-}
-
-function requireUserId(text: string): string {
-  const id = normalizeUserId(text);
-  if (id === undefined) {
-    throw new UserNotFoundError();
-  }
-  return id;
 }

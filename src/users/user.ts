@@ -1,10 +1,12 @@
 import { type FieldViolation, InvalidInputError } from "../platform/errors.ts";
 import { newId } from "../platform/new-id.ts";
+import { UserNotFoundError } from "./user.errors.ts";
 
-/** A user. Email and username are in their normal form. */
+/** A user, as users.v1 shows it. Email and username are in their normal form. */
 export interface User {
   readonly id: string;
   readonly email: string;
+  /** Empty until one is set: an account may be made without. */
   readonly username: string;
   readonly isActive: boolean;
   readonly createdAt: Date;
@@ -38,6 +40,15 @@ const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export function normalizeUserId(text: string): string | undefined {
   const id = text.toLowerCase();
   return uuidPattern.test(id) ? id : undefined;
+}
+
+/** The form in which an id is stored. @throws UserNotFoundError where the text is no id: it is nobody's */
+export function requireUserId(text: string): string {
+  const id = normalizeUserId(text);
+  if (id === undefined) {
+    throw new UserNotFoundError();
+  }
+  return id;
 }
 
 /** What is wrong with an email, if anything; `field` is where it came from. */
@@ -82,34 +93,8 @@ export function createUser(input: { email: string; username: string }, now: Date
   };
 }
 
-/** New values; what is undefined stays. */
-export interface UserChange {
-  readonly email?: string | undefined;
-  readonly username?: string | undefined;
-}
-
-/**
- * Applies a change.
- *
- * @returns the changed user, or the very same object where the change changes nothing
- * @throws InvalidInputError that names each field at fault
- */
-export function changeUser(user: User, change: UserChange): User {
-  assertNoViolations([
-    change.email === undefined ? undefined : findEmailViolation(change.email, "user.email"),
-    change.username === undefined ? undefined : findUsernameViolation(change.username, "user.username"),
-  ]);
-  const email = change.email === undefined ? user.email : normalizeEmail(change.email);
-  const username = change.username === undefined ? user.username : normalizeUsername(change.username);
-  return email === user.email && username === user.username ? user : { ...user, email, username };
-}
-
-/** The user with the given activity, or the very same object where it has it already. */
-export function setUserActive(user: User, isActive: boolean): User {
-  return user.isActive === isActive ? user : { ...user, isActive };
-}
-
-function assertNoViolations(candidates: readonly (FieldViolation | undefined)[]): void {
+/** @throws InvalidInputError that names each field at fault, where there is one */
+export function assertNoViolations(candidates: readonly (FieldViolation | undefined)[]): void {
   const violations = candidates.filter((violation) => violation !== undefined);
   if (violations.length > 0) {
     throw new InvalidInputError(violations);

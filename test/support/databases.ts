@@ -8,6 +8,9 @@ import { Client } from "pg";
 import packageJson from "../../package.json" with { type: "json" };
 import type { DatabaseConfig } from "../../src/platform/config.ts";
 
+/** Encrypts the signing keys of all tests' databases, which need no folder then. */
+export const testKeyEncryptionKey = Buffer.alloc(32, "test").toString("base64");
+
 /** A fresh database of a test's own. */
 export interface TestDatabase {
   readonly config: DatabaseConfig;
@@ -71,7 +74,7 @@ function postgres(serverUrl: string): Backend {
       url.pathname = `/${name}`;
       return {
         config: { kind: "postgres", url: url.href, poolSize: 10 },
-        variables: { DATABASE_URL: url.href, AUTH: "off" },
+        variables: { DATABASE_URL: url.href, AUTH: "off", KEY_ENCRYPTION_KEY: testKeyEncryptionKey },
         drop: () => onServer(`drop database if exists ${name} with (force)`),
       };
     },

@@ -86,7 +86,7 @@ export async function readUsers(database: Database): Promise<PlainUser[]> {
     toPlainUser({
       id: row.id,
       email: row.email,
-      username: row.username,
+      username: row.username ?? "",
       isActive: row.is_active,
       createdAt: row.created_at,
     }),

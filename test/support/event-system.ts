@@ -8,7 +8,9 @@ import type { DatabaseConfig } from "../../src/platform/config.ts";
 import { openDatabase } from "../../src/platform/database.ts";
 import { migrate } from "../../src/platform/migrator.ts";
 import type { Database, Schema } from "../../src/schema.ts";
+import { type AccountService, createAccountService } from "../../src/users/account.service.ts";
 import { createUserService, type UserService } from "../../src/users/user.service.ts";
+import { createUserWriter, type UserWriter } from "../../src/users/user-writer.ts";
 import { cleanUpAfter } from "./clean-up.ts";
 import type { Backend } from "./databases.ts";
 
@@ -18,6 +20,8 @@ export interface EventSystem {
   readonly tailer: EventTailer;
   readonly log: EventLog;
   readonly users: UserService;
+  readonly accounts: AccountService;
+  readonly writer: UserWriter;
   /** How many statements its tailer has sent so far. */
   tailerReads(): number;
   /** How many statements all its streams have sent so far. */
@@ -85,8 +89,20 @@ export async function openLog(
     ...(streamPageSize !== undefined && { streamPageSize }),
   });
   const log: EventLog = { ...createEventLog({ database, tailer, announce }), stream };
-  const users = createUserService({ database, log, now: () => new Date() });
-  return { database, tailer, log, users, tailerReads: tailing.count, streamReads: streaming.count };
+  const now = (): Date => new Date();
+  const writer = createUserWriter(database, log, now);
+  const users = createUserService({ database, writer, now });
+  const accounts = createAccountService({ database, log, writer, now });
+  return {
+    database,
+    tailer,
+    log,
+    users,
+    accounts,
+    writer,
+    tailerReads: tailing.count,
+    streamReads: streaming.count,
+  };
 }
 
 /** Counts statements where Kysely compiles them. */

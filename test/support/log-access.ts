@@ -9,8 +9,9 @@ import { encodeCursor } from "../../src/events/cursor.ts";
 import type { EventLog } from "../../src/events/event-log.ts";
 import type { StreamStart } from "../../src/events/event-stream.ts";
 import { DomainError } from "../../src/platform/errors.ts";
+import type { UserChange } from "../../src/users/account.ts";
 import type { UserService } from "../../src/users/user.service.ts";
-import type { User, UserChange } from "../../src/users/user.ts";
+import type { User } from "../../src/users/user.ts";
 import { type SingleItem, toSingleItems } from "./single-items.ts";
 
 /** A user as texts, the same wherever it was read. */

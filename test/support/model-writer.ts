@@ -1,6 +1,6 @@
 import { draftEvent, type EventDraft } from "../../src/events/event.ts";
 import { appendEvents } from "../../src/events/event-append.repository.ts";
-import type { Written } from "../../src/events/event-log.ts";
+import type { Written } from "../../src/events/event-writer.ts";
 import { inTransaction } from "../../src/platform/transaction.ts";
 import type { Database, Transaction } from "../../src/schema.ts";
 import { insertUsers } from "../../src/users/user.repository.ts";

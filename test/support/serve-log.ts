@@ -1,6 +1,6 @@
 import type { TestContext } from "node:test";
 import { createUserEventsHandler } from "../../src/events/event.handler.ts";
-import { createRoutes, productServices } from "../../src/routes.ts";
+import { createRoutes, listServices } from "../../src/routes.ts";
 import { createHealthHandler } from "../../src/server/health/health.handler.ts";
 import { createHealthStatus } from "../../src/server/health/health.status.ts";
 import { openHost } from "../../src/server/host.ts";
@@ -11,10 +11,13 @@ import { testConfig } from "./test-app.ts";
 
 /** Serves a test's own log on the program's own port, until the test ends. @returns where */
 export async function serveLog(t: TestContext, { users, log }: EventSystem): Promise<string> {
-  const health = createHealthStatus(productServices.map((service) => service.typeName));
+  const health = createHealthStatus(listServices(new Set(["users"])).map((service) => service.typeName));
   const routes = createRoutes(
     {
       users: createUserHandler(users, createUserEventsHandler(log)),
+      auth: undefined,
+      access: undefined,
+      profiles: undefined,
       health: createHealthHandler(health),
     },
     { reflection: false },

@@ -68,7 +68,7 @@ export async function startServerProcess(
   const output = () => command.stdout() + command.stderr();
   const url = await new Promise<string>((resolve, reject) => {
     command.child.stdout.on("data", () => {
-      const match = /user-bridge serves at (\S+).*\nstream: .*\n/s.exec(command.stdout());
+      const match = /user-bridge serves at (\S+)\n.*\n\n.+\n$/s.exec(command.stdout());
       if (match?.[1] !== undefined) resolve(match[1]);
     });
     void command.ended.then((exit) => reject(new Error(`ended with ${JSON.stringify(exit)}: ${output()}`)));

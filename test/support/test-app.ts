@@ -3,7 +3,7 @@ import { after, before } from "node:test";
 import { type App, startApp } from "../../src/app.ts";
 import { type Config, readConfig } from "../../src/platform/config.ts";
 import { createLogger } from "../../src/platform/logger.ts";
-import type { Backend } from "./databases.ts";
+import { type Backend, testKeyEncryptionKey } from "./databases.ts";
 
 /**
  * Starts the whole program in this process, on a port of its own and a database of its own, and ends both
@@ -51,6 +51,10 @@ export function testConfig(overrides: Partial<Config>): Config {
     LISTEN: "127.0.0.1:0",
     LOG_LEVEL: process.env["TEST_LOG_LEVEL"] ?? "silent",
     DRAIN_TIMEOUT: "2s",
+    // Hashes that are cheap.
+    PASSWORD_MEMORY: "1MiB",
+    PASSWORD_ITERATIONS: "1",
+    KEY_ENCRYPTION_KEY: testKeyEncryptionKey,
   };
   return { ...readConfig(variables, "serve"), ...overrides };
 }

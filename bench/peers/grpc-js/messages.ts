@@ -29,6 +29,17 @@ export interface RegisterUserResponse {
   readonly status: string;
 }
 
+export interface TokenRequest {
+  readonly token: string;
+}
+
+export interface TokenValidationResponse {
+  readonly isValid: boolean;
+  readonly userId?: string;
+  readonly isActive?: boolean;
+  readonly expiresAt?: number;
+}
+
 export type UserEventsRequest = object;
 
 export interface UserEvent {

@@ -1,6 +1,7 @@
 /**
  * users.v1.UserService on grpc-js, its messages loaded by proto-loader. One node-postgres query a call, each a
- * prepared statement (a query with a name). FANOUT=1 makes registrations events in memory only.
+ * prepared statement (a query with a name). FANOUT=1 makes registrations events in memory only. With JWKS, it serves
+ * auth.AuthService's ValidateToken, too.
  */
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -23,6 +24,7 @@ import type {
   RegisterUserResponse,
   User,
 } from "./messages.ts";
+import { createTokenValidation } from "./tokens.ts";
 
 interface UserRow {
   readonly id: string;
@@ -32,7 +34,7 @@ interface UserRow {
   readonly created_at: Date;
 }
 
-const { DATABASE_URL, EMPTY, FANOUT, POOL_SIZE = "10", PORT } = process.env;
+const { DATABASE_URL, EMPTY, FANOUT, JWKS, POOL_SIZE = "10", PORT } = process.env;
 
 const uniqueViolation = "23505";
 
@@ -127,23 +129,27 @@ async function registerUser(request: RegisterUserRequest): Promise<RegisterUserR
 }
 
 const root = join(import.meta.dirname, "../../..");
-const contracts = loadSync("users/v1/users.proto", {
+const contracts = loadSync(["users/v1/users.proto", "auth/auth.proto"], {
   includeDirs: [join(root, "proto"), join(root, "third_party/proto")],
   longs: String,
   enums: String,
   defaults: true,
 });
-const { v1 } = loadPackageDefinition(contracts)["users"] as unknown as {
-  v1: { UserService: ServiceClientConstructor };
+const { auth, users } = loadPackageDefinition(contracts) as unknown as {
+  auth: { AuthService: ServiceClientConstructor };
+  users: { v1: { UserService: ServiceClientConstructor } };
 };
 
 const server = new Server();
 // What is left out answers UNIMPLEMENTED.
-server.addService(v1.UserService.service, {
+server.addService(users.v1.UserService.service, {
   getUser: unary(getUser),
   registerUser: unary(registerUser),
   ...(FANOUT === "1" && { streamUserEvents: subscribe }),
 });
+if (JWKS !== undefined) {
+  server.addService(auth.AuthService.service, { validateToken: unary(createTokenValidation(JWKS)) });
+}
 
 process.on("SIGTERM", async () => {
   server.forceShutdown();

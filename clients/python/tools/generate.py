@@ -18,7 +18,7 @@ client = Path(__file__).resolve().parent.parent
 repository = client.parent.parent
 source = client / "src"
 package = "user_bridge/gen"
-protos = ["users/v1/users.proto"]
+protos = ["access/v1/access.proto", "auth/auth.proto", "user/user.proto", "users/v1/users.proto"]
 rules = "buf/validate/validate.proto"
 
 

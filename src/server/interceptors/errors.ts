@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import {
   Code,
   ConnectError,
@@ -7,7 +8,11 @@ import {
   type StreamRequest,
   type UnaryRequest,
 } from "@connectrpc/connect";
-import { BadRequestSchema, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  RetryInfoSchema,
+} from "../../../gen/google/rpc/error_details_pb.ts";
 import { wrapBursts } from "../../lane/bursts.ts";
 import { withMessage } from "../../lane/messages.ts";
 import { passThrough } from "../../lane/pass-through.ts";
@@ -17,6 +22,8 @@ import type { Logger } from "../../platform/logger.ts";
 
 const codes: Readonly<Record<ErrorKind, Code>> = {
   invalid_argument: Code.InvalidArgument,
+  unauthenticated: Code.Unauthenticated,
+  permission_denied: Code.PermissionDenied,
   not_found: Code.NotFound,
   already_exists: Code.AlreadyExists,
   failed_precondition: Code.FailedPrecondition,
@@ -120,6 +127,9 @@ function fromDomainError(error: DomainError): ConnectError {
         })),
       },
     });
+  }
+  if (error.retryAfterMs !== undefined) {
+    details.push({ desc: RetryInfoSchema, value: { retryDelay: durationFromMs(error.retryAfterMs) } });
   }
   const metadata = Object.entries(error.metadata).map(([key, value]): [string, string] => [
     key.replaceAll("_", "-"),

@@ -1,0 +1,9 @@
+/** What a login or a refresh gives. Both tokens are secrets. */
+export interface TokenPair {
+  /** A JWT; docs/tokens.md has its claims. */
+  readonly accessToken: string;
+  /** Good for one refresh. */
+  readonly refreshToken: string;
+  /** Seconds until the access token expires. */
+  readonly expiresInSeconds: number;
+}

@@ -1,0 +1,41 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { UserService } from "../../gen/user/user_pb.ts";
+import type { AccountSource } from "../profiles/account-source.ts";
+import { createActivityService } from "../profiles/activity.service.ts";
+import { createLocalAccounts } from "../profiles/local-accounts.ts";
+import { createPreferenceService } from "../profiles/preference.service.ts";
+import { createProfileHandler } from "../profiles/profile.handler.ts";
+import { createProfileService } from "../profiles/profile.service.ts";
+import { createRemoteAccounts } from "../profiles/remote-accounts.ts";
+import { createUserSearch } from "../profiles/search/user-search.ts";
+import type { Core } from "./core.ts";
+
+/** Builds profiles, preferences, activity and search, in order, over the accounts of this process or another. */
+export function openProfiles(core: Core): ServiceImpl<typeof UserService> {
+  const { logger, closing, database, log, users, health, now } = core;
+  const search = createUserSearch({ database, logger });
+  closing.push("search", () => search.close());
+  return createProfileHandler({
+    profiles: createProfileService({
+      database,
+      log,
+      accounts: openAccountSource(core),
+      users,
+      search,
+      now,
+    }),
+    preferences: createPreferenceService(database),
+    activities: createActivityService(database, now),
+    health,
+    now,
+  });
+}
+
+function openAccountSource({ config, closing, accounts }: Core): AccountSource {
+  if (config.authUrl === undefined) {
+    return createLocalAccounts(accounts);
+  }
+  const remote = createRemoteAccounts({ url: config.authUrl });
+  closing.push("client of auth", () => remote.close());
+  return remote;
+}

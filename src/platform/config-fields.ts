@@ -1,0 +1,149 @@
+import { isIP } from "node:net";
+import { z } from "zod";
+import { parseByteSize, parseDuration } from "./units.ts";
+
+/** A host and a port to listen on. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A time, in milliseconds. */
+export const duration = (minimumMs: number, maximumMs: number, range: string) =>
+  z.string().transform((text, context) => {
+    const value = parseDuration(text);
+    if (value === undefined || value < minimumMs || value > maximumMs) {
+      context.addIssue(`must be a duration ${range} such as 500ms, 10s, 5m, 12h or 30d, not "${text}"`);
+      return z.NEVER;
+    }
+    return value;
+  });
+
+/** A whole number. */
+export const integer = (minimum: number, maximum: number) =>
+  z.string().transform((text, context) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < minimum || value > maximum) {
+      context.addIssue(`must be a whole number from ${minimum} to ${maximum}, not "${text}"`);
+      return z.NEVER;
+    }
+    return value;
+  });
+
+/** One of some words. */
+export const choice = <const T extends string>(...values: [T, ...T[]]) =>
+  z.enum(values, { error: (issue) => `must be one of ${values.join(", ")}, not "${String(issue.input)}"` });
+
+/** host:port. */
+export const listenAddress = z.string().transform((text, context): ListenAddress => {
+  const match = /^(\[[^\]]+\]|[^:[\]]+):(\d{1,5})$/.exec(text);
+  const host = match?.[1]?.replace(/^\[|\]$/g, "") ?? "";
+  const port = Number(match?.[2]);
+  if (match === null || port > 65_535) {
+    context.addIssue(`must be host:port such as 127.0.0.1:8080 or [::1]:8080, not "${text}"`);
+    return z.NEVER;
+  }
+  return { host, port };
+});
+
+/** A size, in bytes. */
+export const byteSize = z.string().transform((text, context) => {
+  const value = parseByteSize(text);
+  if (value === undefined || value < 1024 || value > 1024 ** 3) {
+    context.addIssue(`must be a size from 1KiB to 1GiB such as 4MiB, not "${text}"`);
+    return z.NEVER;
+  }
+  return value;
+});
+
+/** Where a PostgreSQL is. */
+export const postgresUrl = z.string().transform((text, context) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !["postgres:", "postgresql:"].includes(url.protocol)) {
+    // The value may hold a password: it is never repeated.
+    context.addIssue("must be a URL such as postgres://user:password@host:5432/database");
+    return z.NEVER;
+  }
+  return text;
+});
+
+/** Origins of pages, or the one that stands for all. */
+export const corsOrigins = z.string().transform((text, context) => {
+  const origins = splitList(text);
+  for (const origin of origins) {
+    const valid = origin === "*" || (URL.canParse(origin) && new URL(origin).origin === origin);
+    if (!valid) {
+      context.addIssue(`must be "*" or origins such as https://app.example.com, not "${origin}"`);
+    }
+  }
+  return origins;
+});
+
+/** The path of a file or a folder. */
+export const path = z.string().min(1);
+
+/** Words of a list, each once, separated by commas. */
+export const listOf = <const T extends string>(...values: [T, ...T[]]) =>
+  z.string().transform((text, context): ReadonlySet<T> => {
+    const words = splitList(text);
+    const unknown = words.find((word) => !(values as readonly string[]).includes(word));
+    if (unknown !== undefined || words.length === 0) {
+      context.addIssue(`must be some of ${values.join(", ")}, separated by commas, not "${unknown ?? text}"`);
+      return z.NEVER;
+    }
+    return new Set(words as T[]);
+  });
+
+/** Where to call another process. */
+export const serviceUrl = z.string().transform((text, context) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !["http:", "https:"].includes(url.protocol) || url.href !== `${url.origin}/`) {
+    context.addIssue("must be a URL such as http://auth.internal:50051, with nothing but host and port");
+    return z.NEVER;
+  }
+  return url.origin;
+});
+
+const keyBytes = 32;
+
+/** Secret keys of 256 bits. A value is never repeated in a fault. */
+export const secretKeys = z.string().transform((text, context) => {
+  const keys = splitList(text).map((word) => Buffer.from(word, "base64"));
+  if (keys.length === 0 || keys.some((key) => key.length !== keyBytes)) {
+    context.addIssue(
+      `must be ${keyBytes} random bytes in base64, such as \`openssl rand -base64 ${keyBytes}\` prints; after a comma, older ones`,
+    );
+    return z.NEVER;
+  }
+  return keys;
+});
+
+/** Addresses and networks of proxies; not the network of all addresses, which would believe everybody. */
+export const addressList = z.string().transform((text, context) => {
+  const addresses = splitList(text);
+  for (const address of addresses) {
+    if (!isAddressOrNetwork(address)) {
+      context.addIssue(
+        `must be addresses or networks such as 10.0.0.0/8, separated by commas, not "${address}"`,
+      );
+    }
+  }
+  return addresses;
+});
+
+function isAddressOrNetwork(text: string): boolean {
+  const [address = "", bits, ...rest] = text.split("/");
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  return (
+    bits === undefined ||
+    (/^\d{1,3}$/.test(bits) && Number(bits) >= 1 && Number(bits) <= (version === 4 ? 32 : 128))
+  );
+}
+
+function splitList(text: string): string[] {
+  return text
+    .split(",")
+    .map((word) => word.trim())
+    .filter((word) => word !== "");
+}

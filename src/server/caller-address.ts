@@ -1,0 +1,62 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { isIP, SocketAddress } from "node:net";
+import { type ContextValues, createContextValues } from "@connectrpc/connect";
+import proxyAddr from "@fastify/proxy-addr";
+import { callerAddress } from "../platform/caller-address.ts";
+
+/** What of a request says where it came from. */
+export interface RequestOrigin {
+  readonly requestHeaders: IncomingHttpHeaders;
+  /** The other end of the connection; undefined where it is closed already. */
+  readonly remoteAddress: string | undefined;
+}
+
+/**
+ * Creates the function that makes the context values of a call.
+ *
+ * @param trustedProxies addresses and ranges (`10.0.0.0/8`) of the proxies that put the address they were called
+ * from behind those in `x-forwarded-for`
+ * @throws TypeError where one of them is neither
+ */
+export function createCallerContext(
+  trustedProxies: readonly string[],
+): (origin: RequestOrigin) => ContextValues {
+  const isTrusted = compileProxies(trustedProxies);
+  return (origin) => createContextValues().set(callerAddress, findCallerAddress(origin, isTrusted));
+}
+
+/** @throws TypeError where one of them is neither an address nor a range */
+function compileProxies(proxies: readonly string[]): (address: string) => boolean {
+  const isTrusted = proxyAddr.compile([...proxies]);
+  return (address) => isTrusted(address, 0);
+}
+
+/**
+ * Walks from the connection's other end back to the first address that is no trusted proxy's. Whoever is not
+ * trusted can write what it likes into the header, and trusted proxies only add to its end: so whatever stands
+ * before an untrusted address is never looked at.
+ */
+function findCallerAddress(
+  { requestHeaders, remoteAddress }: RequestOrigin,
+  isTrusted: (address: string) => boolean,
+): string {
+  let address = toPlainAddress(remoteAddress) ?? "";
+  const forwarded = requestHeaders["x-forwarded-for"];
+  const hops = forwarded === undefined ? [] : String(forwarded).split(",");
+  while (isTrusted(address)) {
+    // Where a proxy says nothing that can be read ("unknown"), the proxy is all that is known.
+    const previous = toPlainAddress(hops.pop()?.trim());
+    if (previous === undefined) break;
+    address = previous;
+  }
+  return address;
+}
+
+/** An address in its usual form; some proxies add a port to it. Undefined where the text is none. */
+function toPlainAddress(text: string | undefined): string | undefined {
+  if (text === undefined || text === "") return undefined;
+  // With a zone ("fe80::1%eth0") an address means something on this machine only.
+  const bare = text.replace(/%[^\]]*/, "");
+  const address = SocketAddress.parse(isIP(bare) === 6 ? `[${bare}]` : bare)?.address;
+  return address?.replace(/^::ffff:(?=\d+\.)/, "");
+}
