@@ -152,6 +152,18 @@ for (const backend of backends) {
       assert.equal(reads, 1);
     });
 
+    test("a rotation by who cannot open the present key is refused and makes nothing", async (t) => {
+      const { database } = await renew();
+      const store = createTestStore(database, { keyEncryptionKeys: [testEncryptionKey] });
+      const ring = await openSigningKeyRing(store, testLogger);
+      t.after(() => ring.close());
+      const before = await store.read();
+      // The servers could not open what it makes, and in the end they would have no key to sign with.
+      const stranger = createTestStore(database, { keyEncryptionKeys: [Buffer.alloc(32, 6)] });
+      await assert.rejects(stranger.rotate(Date.now(), false), KeyEncryptionKeyError);
+      assert.deepEqual(await store.read(), before);
+    });
+
     test("a start without the key that encrypts is refused and says what mends it", async (t) => {
       const { database } = await renew();
       const open = async (...keys: Uint8Array[]) => {
