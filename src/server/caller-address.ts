@@ -1,28 +1,28 @@
-import type { IncomingHttpHeaders } from "node:http";
 import { isIP, SocketAddress } from "node:net";
 import { type ContextValues, createContextValues } from "@connectrpc/connect";
 import proxyAddr from "@fastify/proxy-addr";
-import { callerAddress } from "../platform/caller-address.ts";
-
-/** What of a request says where it came from. */
-export interface RequestOrigin {
-  readonly requestHeaders: IncomingHttpHeaders;
-  /** The other end of the connection; undefined where it is closed already. */
-  readonly remoteAddress: string | undefined;
-}
+import { CallScope, callScope, type RequestOrigin } from "../platform/call-scope.ts";
+import { anonymous, type Principal } from "../platform/principal.ts";
 
 /**
  * Creates the function that makes the context values of a call.
  *
  * @param trustedProxies addresses and ranges (`10.0.0.0/8`) of the proxies that put the address they were called
  * from behind those in `x-forwarded-for`
- * @throws TypeError where one of them is neither
+ * @param principal who calls, until somebody has asked
+ * @throws TypeError where one of the proxies is neither
  */
 export function createCallerContext(
   trustedProxies: readonly string[],
+  principal: Principal = anonymous,
 ): (origin: RequestOrigin) => ContextValues {
   const isTrusted = compileProxies(trustedProxies);
-  return (origin) => createContextValues().set(callerAddress, findCallerAddress(origin, isTrusted));
+  const findAddress = (origin: RequestOrigin) => findCallerAddress(origin, isTrusted);
+  return (origin) => {
+    const scope = new CallScope(origin, findAddress);
+    scope.principal = principal;
+    return createContextValues().set(callScope, scope);
+  };
 }
 
 /** @throws TypeError where one of them is neither an address nor a range */
