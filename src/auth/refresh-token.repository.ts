@@ -13,7 +13,7 @@ export interface NewFamily {
 }
 
 /** Begins a family with one token. @throws the database's foreign_key_violation where the user is gone */
-export async function insertFamily(database: Database, family: NewFamily): Promise<void> {
+export async function insertFamily(transaction: Transaction, family: NewFamily): Promise<void> {
   const expiresAt = timestamp(family.expiresAtMs);
   await sql`
     with family as (
@@ -22,7 +22,7 @@ export async function insertFamily(database: Database, family: NewFamily): Promi
         ${timestamp(family.createdAtMs)}, ${expiresAt})
     )
     insert into refresh_tokens (hash, family_id, expires_at)
-    values (${family.hash}::bytea, ${family.id}::uuid, ${expiresAt})`.execute(database);
+    values (${family.hash}::bytea, ${family.id}::uuid, ${expiresAt})`.execute(transaction);
 }
 
 /** Finds what is known of a token. */
