@@ -83,6 +83,11 @@ export function createOnePort(
     listener as (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => void,
   );
   http2Server.on("stream", (stream, headers, flags, rawHeaders) => {
+    if (stream.destroyed || stream.closed) {
+      // Taken back along with its beginning; Node's compatibility layer would throw on an expectation.
+      stream.on("error", () => {});
+      return;
+    }
     if (options.takeStream?.(stream, headers, rawHeaders) !== true) {
       compatible.emit("stream", stream, headers, flags, rawHeaders);
     }
@@ -101,6 +106,7 @@ export function createOnePort(
       return;
     }
     silent.add(socket);
+    let seen: Buffer = Buffer.alloc(0);
     const timer = setTimeout(() => socket.destroy(), firstBytesTimeoutMs);
     socket.once("close", decide);
     socket.on("readable", sniff);
@@ -113,10 +119,12 @@ export function createOnePort(
     function sniff(): void {
       const bytes: Buffer | null = socket.read();
       if (bytes === null) return;
-      socket.unshift(bytes);
-      const length = Math.min(bytes.length, prefaceStart.length);
-      const isPrefix = bytes.subarray(0, length).equals(prefaceStart.subarray(0, length));
+      seen = Buffer.concat([seen, bytes]);
+      const length = Math.min(seen.length, prefaceStart.length);
+      const isPrefix = seen.subarray(0, length).equals(prefaceStart.subarray(0, length));
       if (isPrefix && length < prefaceStart.length) return;
+      // Only now: what is put back makes the socket readable at once, and sniffing again would never end.
+      socket.unshift(seen);
       decide();
       socket.off("readable", sniff);
       (isPrefix ? http2Server : http1).emit("connection", socket);
