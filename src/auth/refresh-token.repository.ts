@@ -111,10 +111,11 @@ export async function revokeFamily(transaction: Transaction, id: string, nowMs: 
  */
 export async function deleteExpiredTokens(database: Database, nowMs: number, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`
-    delete from refresh_tokens where hash in (
+    with expired as materialized (
       select hash from refresh_tokens where expires_at < ${timestamp(nowMs)}
       limit ${limit} for update skip locked
-    )`.execute(database);
+    )
+    delete from refresh_tokens as present using expired where present.hash = expired.hash`.execute(database);
   return Number(numAffectedRows ?? 0n);
 }
 
@@ -125,10 +126,13 @@ export async function deleteExpiredFamilies(
   limit: number,
 ): Promise<number> {
   const { numAffectedRows } = await sql`
-    delete from refresh_token_families where id in (
+    with expired as materialized (
       select id from refresh_token_families where expires_at < ${timestamp(nowMs)}
       limit ${limit} for update skip locked
-    )`.execute(database);
+    )
+    delete from refresh_token_families as present using expired where present.id = expired.id`.execute(
+    database,
+  );
   return Number(numAffectedRows ?? 0n);
 }
 
