@@ -1,4 +1,4 @@
-const slices = "^src/(?:users|events|auth|access|profiles)/";
+const slices = "^src/(?:users|events|auth|access|profiles|api-keys|audit)/";
 
 /** The layers: who may import whom (docs/adding-an-rpc.md). */
 export default {
@@ -32,10 +32,17 @@ export default {
       to: { path: "^(?:src/(?!lane/)|gen/)" },
     },
     {
+      name: "writes-know-no-slice",
+      comment: "What is kept with a write is the same for every slice's.",
+      severity: "error",
+      from: { path: "^src/writes/" },
+      to: { path: [slices, "^src/(?:server|cli)/"] },
+    },
+    {
       name: "slices-know-no-lane",
       comment: "A slice may say that its messages go to many, and ask whether its caller has left; no more.",
       severity: "error",
-      from: { path: slices },
+      from: { path: [slices, "^src/writes/"] },
       to: { path: "^src/lane/", pathNot: "^src/lane/(?:bursts|caller|encode-once)\\.ts$" },
     },
     {
@@ -49,7 +56,7 @@ export default {
       name: "repository-is-private",
       comment: "A slice imports another slice's service, never its repository.",
       severity: "error",
-      from: { path: "^src/(users|events|auth|access|profiles)/" },
+      from: { path: "^src/(users|events|auth|access|profiles|api-keys|audit|writes)/" },
       to: { path: "\\.repository\\.ts$", pathNot: "^src/$1/" },
     },
     {
@@ -57,7 +64,7 @@ export default {
       comment: "A slice's domain decides; others read and write.",
       severity: "error",
       from: {
-        path: "^src/[^/]+/(?:user|account|event|cursor|page-token|role|profile|preferences|activity|password|login-rules)(?:\\.errors)?\\.ts$",
+        path: "^src/[^/]+/(?:user|account|event|cursor|page-token|role|profile|preferences|activity|password|login-rules|api-key|api-key-text|api-key-page-token)(?:\\.errors)?\\.ts$",
       },
       to: { path: "(?:repository|service|handler)\\.ts$|^node_modules/(?:kysely|pg|fastify)/" },
     },

@@ -1,29 +1,36 @@
 import { setImmediate } from "node:timers/promises";
+import { createAccountGuard } from "./access/account-guard.ts";
+import { createRoleService } from "./access/role.service.ts";
+import { openDoor } from "./compose/access.ts";
+import { openApiKeys } from "./compose/api-keys.ts";
+import { openAudit } from "./compose/audit.ts";
 import { openAuth } from "./compose/auth.ts";
+import type { Core } from "./compose/core.ts";
+import { openEvents } from "./compose/events.ts";
+import { openListeners } from "./compose/listeners.ts";
 import { openProfiles } from "./compose/profiles.ts";
+import { openTokens } from "./compose/tokens.ts";
 import { createUserEventsHandler } from "./events/event.handler.ts";
-import { createEventLog } from "./events/event-log.ts";
-import { openEventNotifier } from "./events/event-notifier.ts";
-import { startEventRetention } from "./events/event-retention.ts";
-import { openEventTailer } from "./events/event-tailer.ts";
 import { createClosing } from "./platform/closing.ts";
 import type { Config } from "./platform/config.ts";
 import { openDatabase } from "./platform/database.ts";
 import type { Logger } from "./platform/logger.ts";
 import { migrate, requireCurrentSchema } from "./platform/migrator.ts";
-import { createRoutes, listServices } from "./routes.ts";
+import { listServices } from "./routes.ts";
 import type { Schema } from "./schema.ts";
-import { createHealthHandler } from "./server/health/health.handler.ts";
 import { createHealthStatus } from "./server/health/health.status.ts";
-import { openHost } from "./server/host.ts";
 import { createAccountService } from "./users/account.service.ts";
 import { createUserHandler } from "./users/user.handler.ts";
 import { createUserService } from "./users/user.service.ts";
 import { createUserWriter } from "./users/user-writer.ts";
+import { createAnswerWrite } from "./writes/answer-write.ts";
+import { startKeptAnswerCleanUp } from "./writes/kept-answer-clean-up.ts";
 
 /** A running process. */
 export interface App {
   readonly url: string;
+  /** Where the internal listener is; undefined where there is none. */
+  readonly internalUrl: string | undefined;
   /** For people: which database is in use. */
   readonly databaseDescription: string;
   /** Ends well: NOT_SERVING, streams and calls end, connections close, then the log and the database. */
@@ -35,71 +42,71 @@ const now = (): Date => new Date();
 /**
  * Builds everything, in order. What is opened is closed in reverse, also where a later step fails.
  *
- * @throws DataDirLockedError, SchemaError, the database's or the system's error
+ * @throws DataDirLockedError, SchemaError, NoWayInError, ConfigError, ListenError, the database's or the system's error
  */
 export async function startApp(config: Config, logger: Logger): Promise<App> {
   const closing = createClosing(logger);
   try {
-    const database = await openDatabase<Schema>(config.database, logger);
-    closing.push("database", () => database.close());
+    const opened = await openDatabase<Schema>(config.database, logger);
+    closing.push("database", () => opened.close());
+    const database = opened.queries;
     if (config.migrate === "on") {
-      await migrate(database.queries, logger);
+      await migrate(database, logger);
     } else {
-      await requireCurrentSchema(database.queries);
+      await requireCurrentSchema(database);
     }
 
-    const tailer = await openEventTailer(database.queries, logger);
-    closing.push("event tailer", () => tailer.close());
-    const notifier =
-      config.database.kind === "postgres"
-        ? openEventNotifier(config.database.url, database.queries, tailer.wake, logger)
-        : undefined;
-    closing.push("event notifier", () => notifier?.close());
-    if (config.eventRetentionMs !== undefined) {
-      closing.push("event retention", startEventRetention(database.queries, config.eventRetentionMs, logger));
-    }
-    const log = createEventLog({
-      database: database.queries,
-      tailer,
-      announce: () => notifier?.announce(),
-    });
-    const writer = createUserWriter(database.queries, log, now);
-    const users = createUserService({ database: database.queries, writer, now });
-    const accounts = createAccountService({ database: database.queries, log, writer, now });
-
+    const { tailer, log } = await openEvents({ config, logger, closing, database });
+    const writer = createUserWriter(database, log, now);
+    const users = createUserService({ database, writer, now });
+    const accounts = createAccountService({ database, log, writer, now });
     const health = createHealthStatus(listServices(config.services).map((service) => service.typeName));
-    let ending = false;
-    const reportHealth = (): void => health.set(tailer.isHealthy && !ending);
-    tailer.onHealthChange(reportHealth);
-
-    const core = {
+    const answerWrite = createAnswerWrite({ database, now });
+    const accountGuard = createAccountGuard(createRoleService({ database, log, now }));
+    closing.push("idempotency keys' clean-up", startKeptAnswerCleanUp(database, logger));
+    const core: Core = {
       config,
       logger,
       closing,
-      database: database.queries,
+      database,
       tailer,
       log,
       users,
       accounts,
+      answerWrite,
+      accountGuard,
       health,
       now,
     };
-    const auth = config.services.has("auth") ? await openAuth(core) : undefined;
-    const routes = createRoutes(
-      {
+
+    const audit = openAudit(core);
+    const mountsAuth = config.services.has("auth");
+    const asksWho = config.auth === "on";
+    const apiKeys = mountsAuth || asksWho ? openApiKeys(core, answerWrite) : undefined;
+    const tokens = mountsAuth || asksWho ? await openTokens(core) : undefined;
+    const auth = mountsAuth && tokens ? openAuth(core, tokens) : undefined;
+    const access = asksWho && tokens && apiKeys ? await openDoor(core, tokens, apiKeys) : undefined;
+    const listeners = await openListeners(core, {
+      handlers: {
         users: config.services.has("users")
-          ? createUserHandler(users, createUserEventsHandler(log))
+          ? createUserHandler(users, createUserEventsHandler(log), answerWrite, accountGuard)
           : undefined,
         auth: auth?.handler,
         access: auth?.accessHandler,
+        apiKeys: mountsAuth ? apiKeys?.handler : undefined,
+        audit: mountsAuth ? audit.handler : undefined,
         profiles: config.services.has("profiles") ? openProfiles(core) : undefined,
-        health: createHealthHandler(health),
       },
-      { reflection: config.reflection },
-    );
-    const host = await openHost({ config, logger, routes, health, documents: auth?.documents ?? [] });
-    closing.push("host", () => host.close());
-    await database.lock?.announce(host.url);
+      internalAuth: mountsAuth ? apiKeys?.internalHandler : undefined,
+      documents: auth?.documents ?? [],
+      access,
+      onRefusal: audit.onRefusal,
+    });
+    await opened.lock?.announce(listeners.url);
+
+    let ending = false;
+    const reportHealth = (): void => listeners.reportHealth(tailer.isHealthy && !ending);
+    tailer.onHealthChange(reportHealth);
     reportHealth();
     closing.push("health", async () => {
       ending = true;
@@ -108,7 +115,8 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
       await setImmediate();
     });
 
-    return { url: host.url, databaseDescription: database.description, close: closing.close };
+    const { url, internalUrl } = listeners;
+    return { url, internalUrl, databaseDescription: opened.description, close: closing.close };
   } catch (error) {
     await closing.close();
     throw error;

@@ -1,5 +1,8 @@
 import type { Kysely, Transaction as KyselyTransaction } from "kysely";
+import type { AccessTables } from "./access/access.table.ts";
 import type { RoleTables } from "./access/role.table.ts";
+import type { ApiKeyTables } from "./api-keys/api-key.table.ts";
+import type { AuditTables } from "./audit/audit.table.ts";
 import type { TokenTables } from "./auth/auth.table.ts";
 import type { LoginTables } from "./auth/login.table.ts";
 import type { EventTables } from "./events/event.table.ts";
@@ -14,8 +17,11 @@ export interface Schema
     TokenTables,
     LoginTables,
     RoleTables,
+    AccessTables,
+    ApiKeyTables,
     ProfileTables,
-    SearchTables {}
+    SearchTables,
+    AuditTables {}
 
 /** The database as the slices see it. */
 export type Database = Kysely<Schema>;

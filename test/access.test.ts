@@ -6,6 +6,7 @@ import { AccessService } from "../gen/access/v1/access_pb.ts";
 import { createAccessHandler } from "../src/access/access.handler.ts";
 import { createHealthStatus } from "../src/server/health/health.status.ts";
 import { openHost } from "../src/server/host.ts";
+import { createAnswerWrite } from "../src/writes/answer-write.ts";
 import { type AccessSystem, auditRoles, openAccessSystems, readEventTypes } from "./support/access-system.ts";
 import { cleanUpAfter } from "./support/clean-up.ts";
 import { backends } from "./support/databases.ts";
@@ -25,10 +26,12 @@ for (const backend of backends) {
 
     async function serve(t: TestContext): Promise<Served> {
       const [system] = await openAccessSystems(t, shared, 1);
+      const answerWrite = createAnswerWrite({ database: system.database, now: () => new Date() });
+      const handler = createAccessHandler(system.roles, answerWrite);
       const host = await openHost({
         config: testConfig({}),
         logger: testLogger,
-        routes: (router) => void router.service(AccessService, createAccessHandler(system.roles)),
+        routes: (router) => void router.service(AccessService, handler),
         health: createHealthStatus([AccessService.typeName]),
       });
       cleanUpAfter(t, host.close);

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import selfsigned from "selfsigned";
 import { AuthService } from "../gen/auth/auth_pb.ts";
 import { createRoundRobinTransport } from "../src/client/round-robin.ts";
+import { DomainError } from "../src/platform/errors.ts";
 import { AuthUnavailableError } from "../src/profiles/profile.errors.ts";
 import { createRemoteAccounts, type RemoteAccountsOptions } from "../src/profiles/remote-accounts.ts";
 import { UserNotFoundError } from "../src/users/user.errors.ts";
@@ -305,6 +306,29 @@ describe("a call of auth", () => {
     });
   });
 
+  test("shows this process's key, and its refusal is this process's fault, not that of who called it", async (t) => {
+    const reasons = [Code.Unauthenticated, Code.PermissionDenied];
+    const { url, servers } = await startAuthServers(t, 1, ({ userId }) => {
+      const code = reasons[Number(userId)];
+      if (code !== undefined) throw new ConnectError("secret detail", code);
+    });
+    const shown = { credential: "ubk_profiles", allowInsecureCredential: true };
+    const accounts = open(t, { url, resolve: async () => ["127.0.0.1"], ...shown });
+    await accounts.get("ada");
+    for (const [userId, code] of reasons.entries()) {
+      await assert.rejects(accounts.get(String(userId)), (error: Error) => {
+        assert.ok(!(error instanceof ConnectError) && !(error instanceof DomainError));
+        assert.match(error.message, new RegExp(`${Code[code]}.*AUTH_API_KEY.*accounts:read`));
+        assert.doesNotMatch(error.message, /secret|ubk_/);
+        return true;
+      });
+    }
+    assert.deepEqual(
+      servers[0]?.calls.map(({ headers }) => headers.get("authorization")),
+      Array(3).fill("Bearer ubk_profiles"),
+    );
+  });
+
   test("ends with its caller, with the caller's own reason", async (t) => {
     const { promise: held, resolve: release } = Promise.withResolvers<void>();
     const { url, servers } = await startAuthServers(t, 1, () => held);
@@ -340,6 +364,23 @@ describe("a call of auth", () => {
     await (servers[2] as AuthServer).start();
     await expectError(client.deleteUser({ userId: "ada" }), { code: Code.Unavailable });
     assert.equal(received().length, 4);
+  });
+
+  test("with side effects and an idempotency key goes on to the next address, with the same key", async (t) => {
+    const { url, servers } = await startAuthServers(t, 3, ({ method }, server) =>
+      method === "DeleteUser" && server !== servers[2] ? server.stop("at once") : undefined,
+    );
+    const transport = createRoundRobinTransport({ baseUrl: url, resolve: async () => addressesOf(servers) });
+    cleanUpAfter(t, transport.close);
+    const client = createClient(AuthService, transport);
+    const calling = async () => {
+      while (servers.some(({ calls }) => calls.length === 0)) {
+        await client.deleteUser({ userId: "ada" }, { headers: { "idempotency-key": "mine" } });
+      }
+    };
+    await withDeadline("all addresses to be called", calling());
+    const keys = servers.flatMap(({ calls }) => calls.map(({ headers }) => headers.get("idempotency-key")));
+    assert.deepEqual(new Set(keys), new Set(["mine"]));
   });
 
   test("needs a URL of a host and nothing more, and one that is anything else is refused at once", () => {

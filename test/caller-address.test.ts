@@ -4,7 +4,7 @@ import { toJson } from "@bufbuild/protobuf";
 import { type Struct, StructSchema } from "@bufbuild/protobuf/wkt";
 import { createContextKey, type HandlerContext, type Transport } from "@connectrpc/connect";
 import fc from "fast-check";
-import { callerAddress } from "../src/platform/caller-address.ts";
+import { callScope } from "../src/platform/call-scope.ts";
 import { createCallerContext } from "../src/server/caller-address.ts";
 import { toStruct } from "./support/probe-script.ts";
 import { callPath, probeCall, probeRoutes, probeStream } from "./support/probe-service.ts";
@@ -14,9 +14,10 @@ import { openHostPair, openLane } from "./support/server-pair.ts";
 
 /** Answers with the address that it sees. */
 const mirror = {
-  call: (_request: unknown, { values }: HandlerContext) => toStruct({ address: values.get(callerAddress) }),
+  call: (_request: unknown, { values }: HandlerContext) =>
+    toStruct({ address: values.get(callScope).address }),
   async *stream(_request: unknown, { values }: HandlerContext) {
-    yield toStruct({ address: values.get(callerAddress) });
+    yield toStruct({ address: values.get(callScope).address });
   },
 };
 
@@ -109,8 +110,10 @@ describe("of the addresses that a request names, the caller's", () => {
   const find = (proxies: readonly string[], remoteAddress: string | undefined, forwarded?: string) =>
     createCallerContext(proxies)({
       requestHeaders: forwarded === undefined ? {} : { "x-forwarded-for": forwarded },
+      rawHeaders: [],
       remoteAddress,
-    }).get(callerAddress);
+      clientCertificate: undefined,
+    }).get(callScope).address;
   const proxies = ["10.0.0.0/8", "fd00::/8", "192.0.2.7"];
 
   for (const [what, expected, remoteAddress, forwarded] of [

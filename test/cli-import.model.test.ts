@@ -139,7 +139,7 @@ const ways: readonly Way[] = [
       cleanUpAfter(t, database.drop);
       const config = testConfig({ database: database.config });
       const app = await startApp(config, testLogger);
-      const registrar = createServerRegistrar(await connectServer(app.url, undefined, config));
+      const registrar = createServerRegistrar(await connectServer(app.url, {}, config, {}));
       const close = async () => {
         await registrar.close();
         await app.close();

@@ -40,7 +40,8 @@ async function launchServer(t: TestContext, flags: readonly string[]) {
   cleanUpAfter(t, database.drop);
   const { config } = database;
   assert.ok(config.kind === "embedded");
-  const variables = { ...database.variables, LISTEN: "127.0.0.1:0", LOG_LEVEL: "warn" };
+  const listen = { LISTEN: "127.0.0.1:0", INTERNAL_LISTEN: "127.0.0.1:0" };
+  const variables = { ...database.variables, ...listen, LOG_LEVEL: "warn" };
   const server = launch(t, flags, ["serve"], variables);
   await withDeadline(
     "the server's start",

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { parseEnv } from "node:util";
+import { mintApiKey } from "../src/api-keys/api-key-text.ts";
 import { ConfigError, configVariables, readConfig } from "../src/platform/config.ts";
 import { runCommand } from "./support/server-process.ts";
 
@@ -27,7 +29,12 @@ describe("the configuration", () => {
   test("every fault is found at once, and none repeats a secret", () => {
     const variables = {
       LISTEN: "8080",
+      INTERNAL_LISTEN: "on",
+      INTERNAL_TLS: "yes",
+      INTERNAL_TLS_CLIENT_AUTH: "maybe",
       TLS_CERT: "a.pem",
+      TLS_CLIENT_AUTH: "maybe",
+      TLS_CLIENT_SPKI_PINS: "sha256/c2hvcnQ=",
       CORS_ORIGINS: "example.com",
       AUTH: "maybe",
       DATABASE_URL: "mysql://root:hunter2@db/x",
@@ -41,29 +48,97 @@ describe("the configuration", () => {
       TRUSTED_PROXIES: "10.0.0.0/8, 0.0.0.0/0",
       SERVICES: "users,billing",
       AUTH_URL: "http://root:hunter2@auth",
+      AUTH_API_KEY: "hunter2",
+      AUDIT_RETENTION: "0s",
       KEY_ENCRYPTION_KEY: "hunter2",
       ACCESS_TOKEN_TTL: "2d",
       SIGNING_KEY_ROTATION: "1s",
       PASSWORD_ITERATIONS: "0",
     };
     const expected = [...Object.keys(variables).filter((name) => name !== "TLS_CERT"), "TLS_CERT, TLS_KEY"];
-    assert.deepEqual(faultsOf(variables).sort(), [...expected].sort());
+    assert.deepEqual([...new Set(faultsOf(variables))].sort(), [...expected].sort());
     assert.throws(
       () => readConfig(variables, "serve"),
       (error: Error) => !error.message.includes("hunter2"),
     );
   });
 
-  test("AUTH=off is refused outside loopback, and AUTH=on until credentials exist", () => {
-    for (const host of ["0.0.0.0", "[::]", "192.168.1.7", "bridge.internal"]) {
-      assert.deepEqual(faultsOf({ LISTEN: `${host}:8080` }), ["AUTH"], host);
-    }
-    for (const host of ["127.0.0.1", "127.0.0.2", "[::1]", "localhost"]) {
-      assert.deepEqual(faultsOf({ LISTEN: `${host}:8080` }), [], host);
-    }
-    assert.deepEqual(faultsOf({ AUTH: "on" }), ["AUTH"]);
-    assert.deepEqual(faultsOf({ DATABASE_URL: "postgres://db/x" }), ["AUTH"]);
-    assert.deepEqual(faultsOf({ DATABASE_URL: "postgres://db/x", AUTH: "off" }), []);
+  for (const variable of ["LISTEN", "INTERNAL_LISTEN"]) {
+    test(`AUTH=off is refused where ${variable} is no loopback address, AUTH=on nowhere`, () => {
+      for (const host of ["0.0.0.0", "[::]", "192.168.1.7", "bridge.internal"]) {
+        assert.deepEqual(faultsOf({ [variable]: `${host}:8081` }), ["AUTH"], host);
+        assert.deepEqual(faultsOf({ [variable]: `${host}:8081`, AUTH: "off" }), ["AUTH"], host);
+        assert.deepEqual(faultsOf({ [variable]: `${host}:8081`, AUTH: "on" }), [], host);
+      }
+      for (const host of ["127.0.0.1", "127.0.0.2", "[::1]", "localhost"]) {
+        assert.deepEqual(faultsOf({ [variable]: `${host}:8081` }), [], host);
+      }
+    });
+  }
+
+  test("AUTH is off by default for the embedded database only, and that has to be on loopback addresses", () => {
+    assert.equal(readConfig({}, "serve").auth, "off");
+    assert.equal(readConfig({ DATABASE_URL: "postgres://db/x" }, "serve").auth, "on");
+    assert.equal(readConfig({ DATABASE_URL: "postgres://db/x", AUTH: "off" }, "serve").auth, "off");
+    const everywhere = { LISTEN: "0.0.0.0:8080", INTERNAL_LISTEN: "0.0.0.0:50053" };
+    assert.deepEqual(faultsOf(everywhere), ["AUTH", "AUTH"]);
+    assert.deepEqual(faultsOf({ ...everywhere, DATABASE_URL: "postgres://db/x" }), []);
+  });
+
+  test("the internal listener is on a loopback port of its own, elsewhere, or off", () => {
+    assert.deepEqual(readConfig({}, "serve").internal, { listen: { host: "127.0.0.1", port: 50053 } });
+    const elsewhere = readConfig({ INTERNAL_LISTEN: "[::1]:0" }, "serve");
+    assert.deepEqual(elsewhere.internal, { listen: { host: "::1", port: 0 } });
+    assert.equal(readConfig({ INTERNAL_LISTEN: "off" }, "serve").internal, undefined);
+    assert.deepEqual(faultsOf({ INTERNAL_LISTEN: "127.0.0.1:8080" }), ["INTERNAL_LISTEN"]);
+    assert.deepEqual(faultsOf({ LISTEN: "127.0.0.1:0", INTERNAL_LISTEN: "127.0.0.1:0" }), []);
+  });
+
+  test("what judges client certificates needs TLS, and what wants them needs something that judges", () => {
+    const tls = { TLS_CERT: "cert.pem", TLS_KEY: "key.pem" };
+    const pin = createHash("sha256").update("a public key").digest();
+    const pins = { TLS_CLIENT_SPKI_PINS: `sha256/${pin.toString("base64")}` };
+    const ca = { TLS_CLIENT_CA: "ca.pem" };
+    assert.deepEqual(faultsOf({ TLS_CERT: "cert.pem" }), ["TLS_CERT, TLS_KEY"]);
+    assert.deepEqual(faultsOf(ca), ["TLS_CLIENT_CA"]);
+    assert.deepEqual(faultsOf(pins), ["TLS_CLIENT_SPKI_PINS"]);
+    assert.deepEqual(faultsOf({ ...tls, TLS_CLIENT_AUTH: "optional" }), ["TLS_CLIENT_AUTH"]);
+    assert.deepEqual(faultsOf({ ...tls, TLS_CLIENT_PRINCIPALS: "who.json" }), ["TLS_CLIENT_PRINCIPALS"]);
+    const unasked = {
+      ...tls,
+      TLS_CLIENT_CA: "ca.pem",
+      TLS_CLIENT_PRINCIPALS: "who.json",
+      TLS_CLIENT_AUTH: "off",
+    };
+    assert.deepEqual(faultsOf(unasked), ["TLS_CLIENT_PRINCIPALS"]);
+    assert.deepEqual(faultsOf({ INTERNAL_TLS: "on" }), ["INTERNAL_TLS"]);
+    const internalOnly = { ...tls, ...ca, INTERNAL_TLS_CLIENT_AUTH: "optional" };
+    assert.deepEqual(faultsOf(internalOnly), ["INTERNAL_TLS_CLIENT_AUTH"]);
+    assert.deepEqual(
+      faultsOf({ ...internalOnly, INTERNAL_TLS: "on", TLS_CLIENT_PRINCIPALS: "who.json" }),
+      [],
+    );
+
+    const files = { certPath: "cert.pem", keyPath: "key.pem" };
+    assert.deepEqual(readConfig(tls, "serve").tls, { ...files, clientSpkiPins: [], clientAuth: "off" });
+    assert.deepEqual(readConfig({ ...tls, ...pins }, "serve").tls, {
+      ...files,
+      clientSpkiPins: [pin],
+      clientAuth: "required",
+    });
+    const both = readConfig({ ...tls, ...ca, INTERNAL_TLS: "on", TLS_CLIENT_AUTH: "optional" }, "serve");
+    const judged = { ...files, clientCaPath: "ca.pem", clientSpkiPins: [] };
+    assert.deepEqual(both.tls, { ...judged, clientAuth: "optional" });
+    assert.deepEqual(both.internal?.tls, { ...judged, clientAuth: "required" });
+    assert.equal(readConfig({ ...tls, ...ca }, "serve").internal?.tls, undefined);
+  });
+
+  test("a key for auth is one, and is shown to the process at AUTH_URL", () => {
+    const authUrl = { SERVICES: "profiles", AUTH_URL: "http://auth.internal:50051" };
+    const { secret } = mintApiKey();
+    assert.equal(readConfig({ ...authUrl, AUTH_API_KEY: secret }, "serve").authApiKey, secret);
+    assert.deepEqual(faultsOf({ ...authUrl, AUTH_API_KEY: secret.slice(1) }), ["AUTH_API_KEY"]);
+    assert.deepEqual(faultsOf({ AUTH_API_KEY: secret }), ["AUTH_API_KEY"]);
   });
 
   test("profiles without auth must know where auth is, and auth itself needs nobody", () => {
@@ -81,9 +156,11 @@ describe("the configuration", () => {
     assert.deepEqual(faultsOf({ PASSWORD_MEMORY: "16KiB", PASSWORD_PARALLELISM: "3" }), ["PASSWORD_MEMORY"]);
   });
 
-  test("reflection is on where AUTH=off, unless it is switched off", () => {
+  test("reflection is on where AUTH=off, unless it is switched off, and may be where AUTH=on", () => {
     assert.equal(readConfig({}, "serve").reflection, true);
     assert.equal(readConfig({ REFLECTION: "off" }, "serve").reflection, false);
+    assert.equal(readConfig({ AUTH: "on" }, "serve").reflection, false);
+    assert.equal(readConfig({ AUTH: "on", REFLECTION: "on" }, "serve").reflection, true);
   });
 
   test("a process with a wrong environment names all faults and exits 1 without a stack trace", async () => {

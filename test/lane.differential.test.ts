@@ -30,6 +30,8 @@ describe("the fast lane", () => {
       },
       {
         maxMessageBytes,
+        // Of a page's call, the host that is generated must be one that pages may call.
+        corsOrigins: ["http://probe.test", "http://localhost:3000"],
       },
     );
     lane = openRawClient(pair.lane);

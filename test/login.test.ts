@@ -43,7 +43,12 @@ async function openSystem(t: TestContext, shared: SharedDatabase) {
       throttle,
       issue: async (account) => {
         issued.push(account);
-        return { accessToken: account.id, refreshToken: "refresh", expiresInSeconds: 60 };
+        return {
+          accessToken: account.id,
+          refreshToken: "refresh",
+          userId: account.id,
+          expiresInSeconds: 60,
+        };
       },
       logger: testLogger,
     });
@@ -89,7 +94,12 @@ for (const backend of backends) {
       const { openLogins, create, issued } = await openSystem(t, shared);
       const account = await create();
       const tokens = await openLogins().authenticate({ email: "Ada@Example.COM", password }, home);
-      assert.deepEqual(tokens, { accessToken: account.id, refreshToken: "refresh", expiresInSeconds: 60 });
+      assert.deepEqual(tokens, {
+        accessToken: account.id,
+        refreshToken: "refresh",
+        userId: account.id,
+        expiresInSeconds: 60,
+      });
       assert.deepEqual(issued, [account]);
     });
 

@@ -18,6 +18,7 @@ for (const backend of backends) {
       const refused = await runCommand(["serve"], {
         ...database.variables,
         LISTEN: "127.0.0.1:0",
+        INTERNAL_LISTEN: "off",
         MIGRATE: "off",
       });
       assert.equal(refused.code, 1);

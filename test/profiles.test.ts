@@ -4,6 +4,7 @@ import { type Client, Code, createClient } from "@connectrpc/connect";
 import { sql } from "kysely";
 import { UserService } from "../gen/user/user_pb.ts";
 import { createProfileHandler } from "../src/profiles/profile.handler.ts";
+import { createAnswerWrite } from "../src/writes/answer-write.ts";
 import { backends } from "./support/databases.ts";
 import { expectError } from "./support/expect-error.ts";
 import { openProfileProcess, openProfileSystem, type ProfileSystem } from "./support/profile-system.ts";
@@ -17,13 +18,15 @@ const gRPC = protocols.find(({ name }) => name.startsWith("gRPC proto")) ?? asse
 const json = protocols.find(({ name }) => name === "connect json over HTTP/1.1") ?? assert.fail("no JSON");
 
 async function serve(t: TestContext, system: ProfileSystem, isServing = () => true): Promise<string> {
-  const { profiles, preferences, activities } = system;
+  const { database, profiles, preferences, activities } = system;
   const health = {
     get isServing() {
       return isServing();
     },
   };
-  const handler = createProfileHandler({ profiles, preferences, activities, health, now: () => new Date() });
+  const now = () => new Date();
+  const answerWrite = createAnswerWrite({ database, now });
+  const handler = createProfileHandler({ profiles, preferences, activities, answerWrite, health, now });
   return openTestHost(t, (router) => void router.service(UserService, handler));
 }
 

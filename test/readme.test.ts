@@ -29,15 +29,20 @@ async function readBlocks(): Promise<Block[]> {
   }));
 }
 
-/** Starts the server as the README says, but on a free port and in a folder of its own. */
-async function startByNpm(dataDir: string) {
+/** Starts the server as the README says, but on free ports and in a folder of its own. */
+async function startByNpm(dataDir: string, variables: Readonly<Record<string, string>> = {}) {
   const { PATH = "", HOME = "" } = process.env;
+  const listen = { LISTEN: "127.0.0.1:0", INTERNAL_LISTEN: "127.0.0.1:0" };
   const npm = spawn("npm", ["start"], {
     cwd: root,
-    env: { PATH, HOME, DATA_DIR: dataDir, LISTEN: "127.0.0.1:0", LOG_LEVEL: "warn" },
-    stdio: ["ignore", "pipe", "inherit"],
+    env: { PATH, HOME, DATA_DIR: dataDir, ...listen, LOG_LEVEL: "warn", ...variables },
+    stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
+  let complaints = "";
+  npm.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+    complaints += chunk;
+  });
   const address = await withDeadline(
     "npm start",
     new Promise<string>((resolve, reject) => {
@@ -46,11 +51,35 @@ async function startByNpm(dataDir: string) {
         const match = /serves at http:\/\/(\S+)\n.*\n\n.+\n$/s.exec(output);
         if (match?.[1] !== undefined) resolve(match[1]);
       });
-      npm.once("close", () => reject(new Error(`npm start ended: ${output}`)));
+      npm.once("close", () => reject(new Error(`npm start ended: ${output}${complaints}`)));
     }),
     60_000,
   );
-  return { npm, address, output };
+  const stop = async (): Promise<void> => {
+    // npm hands the signal on to its child and to no grandchild: a shell in between would leave the server behind.
+    npm.kill("SIGTERM");
+    const [code] = await withDeadline("npm start to end", once(npm, "close"));
+    assert.equal(code, 0);
+  };
+  return { address, output, stop };
+}
+
+/** Runs a script as somebody would who pasted it. @returns what it printed */
+async function run(
+  script: string,
+  expectedExit = 0,
+  { input = "", variables = {} }: { input?: string; variables?: Readonly<Record<string, string>> } = {},
+): Promise<string> {
+  const shell = spawn("sh", ["-ec", script], { cwd: root, env: { ...process.env, ...variables } });
+  shell.stdin.end(input);
+  const [stdout, stderr, [code]] = await Promise.all([
+    text(shell.stdout),
+    text(shell.stderr),
+    once(shell, "close"),
+  ]);
+  assert.equal(code, expectedExit, `${script}\n${stdout}\n${stderr}`);
+  assert.doesNotMatch(stdout, /"code":/, script);
+  return stdout;
 }
 
 describe("the README", () => {
@@ -58,28 +87,11 @@ describe("the README", () => {
     const [embedded] = backends;
     assert.ok(embedded);
     const database = await embedded.create();
-    const { npm, address, output } = await startByNpm(database.variables["DATA_DIR"] ?? "");
-    t.after(async () => {
-      // npm hands the signal on to its child and to no grandchild: a shell in between would leave the server behind.
-      npm.kill("SIGTERM");
-      const [code] = await withDeadline("npm start to end", once(npm, "close"));
-      await database.drop();
-      assert.equal(code, 0);
-    });
+    t.after(database.drop);
+    const { address, output, stop } = await startByNpm(database.variables["DATA_DIR"] ?? "");
+    t.after(stop);
 
-    async function run(script: string, expectedExit: number): Promise<string> {
-      const shell = spawn("sh", ["-ec", script], { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
-      const [stdout, stderr, [code]] = await Promise.all([
-        text(shell.stdout),
-        text(shell.stderr),
-        once(shell, "close"),
-      ]);
-      assert.equal(code, expectedExit, `${script}\n${stdout}\n${stderr}`);
-      assert.doesNotMatch(stdout, /"code":/, script);
-      return stdout;
-    }
-
-    const blocks = await readBlocks();
+    const blocks = (await readBlocks()).filter(({ attributes }) => !attributes.has("run"));
     assert.ok(blocks.length >= 4);
     for (const { attributes, script } of blocks) {
       const tool = attributes.get("needs");
@@ -113,5 +125,36 @@ describe("the README", () => {
       const line = new RegExp(`^${name}: +(.*)$`, "m").exec(output)?.[1] ?? assert.fail(`no line to ${name}`);
       assert.match(await run(line.replaceAll(known, newcomer), 0), expected);
     }
+  });
+
+  test("its first API key and superuser let their holders in where AUTH=on, which refuses to start without", async (t) => {
+    const [embedded] = backends;
+    assert.ok(embedded);
+    const database = await embedded.create();
+    t.after(database.drop);
+    const dataDir = database.variables["DATA_DIR"] ?? "";
+    const auth = { AUTH: "on", DATA_DIR: dataDir };
+    await assert.rejects(startByNpm(dataDir, auth), /AUTH is on, and nobody could call.*api-keys create/s);
+
+    const blocks = await readBlocks();
+    const script = (name: string) =>
+      blocks.find(({ attributes }) => attributes.get("run") === name)?.script ??
+      assert.fail(`no block ${name}`);
+    const before = await run(`${script("before-auth")}echo "$KEY"`, 0, {
+      input: "nanoseconds\n",
+      variables: { DATA_DIR: dataDir },
+    });
+    const [superuser = "", KEY = ""] = before.trim().split("\n");
+
+    const { address, output, stop } = await startByNpm(dataDir, auth);
+    t.after(stop);
+    const stdout = await run(script("with-auth").replaceAll("127.0.0.1:8080", address), 0, {
+      variables: { KEY },
+    });
+    assert.equal(stdout.match(/"username":"alan"/g)?.length, 2, stdout);
+    assert.match(stdout, /"procedure":"users.v1.UserService\/RegisterUser"/);
+    assert.match(stdout, new RegExp(superuser));
+    const get = /^get: +(.*)$/m.exec(output)?.[1] ?? assert.fail("no line to get");
+    assert.match(await run(get.replace("ada", "alan"), 0, { variables: { KEY } }), /"username":"alan"/);
   });
 });

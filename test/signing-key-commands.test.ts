@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
 import { decodeJwt, decodeProtectedHeader } from "jose";
+import { onDatabase } from "./support/credentials.ts";
 import { backends } from "./support/databases.ts";
 import { runCommand } from "./support/server-process.ts";
 
@@ -23,7 +24,7 @@ for (const backend of backends) {
         { sub, type, iss, aud, exp },
         { sub: "nightly-report", type: "service", iss: "user-bridge", aud: "user-bridge", exp: iat + 3_600 },
       );
-      assert.match(await run("keys", "rotate"), /^key \S+ signs from \S+Z\n$/);
+      const next = /^key (\S+) signs from \S+Z\n$/.exec(await run("keys", "rotate"))?.[1];
       const second = await run("keys", "list");
       assert.match(second, new RegExp(`^${kid}  signs .*Z  \\S+Z\n\\S+  published .*-\n$`));
 
@@ -44,6 +45,31 @@ for (const backend of backends) {
       assert.match(
         refused.stderr,
         /^user-bridge: no key-encryption key opens the signing key [^\n]*--now\n$/,
+      );
+      const foreign = { ...variables, KEY_ENCRYPTION_KEY: randomBytes(32).toString("base64") };
+      assert.equal((await runCommand(["keys", "rotate"], foreign)).code, 1);
+
+      const entries = await onDatabase(database.config, (queries) =>
+        queries.selectFrom("audit_log").selectAll().orderBy("id").execute(),
+      );
+      assert.deepEqual(
+        entries.map(({ actor, credential, procedure, subject, outcome }) => ({
+          actor,
+          credential,
+          procedure,
+          subject,
+          outcome,
+        })),
+        [
+          ["keys rotate", next],
+          ["keys rotate --now", fresh],
+        ].map(([command, kid]) => ({
+          actor: `command:${command}`,
+          credential: "",
+          procedure: `user-bridge ${command}`,
+          subject: kid,
+          outcome: "OK",
+        })),
       );
     });
   });

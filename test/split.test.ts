@@ -6,6 +6,7 @@ import { AuthService } from "../gen/auth/auth_pb.ts";
 import { UserService as ProfileService } from "../gen/user/user_pb.ts";
 import { UserService } from "../gen/users/v1/users_pb.ts";
 import { cleanUpAfter } from "./support/clean-up.ts";
+import { createApiKey, createSuperuser, createUser, logIn, onDatabase } from "./support/credentials.ts";
 import { backends } from "./support/databases.ts";
 import { expectError } from "./support/expect-error.ts";
 import { startServerProcess } from "./support/server-process.ts";
@@ -78,6 +79,40 @@ for (const backend of backends.filter(({ name }) => name === "postgres")) {
       await start(authVariables);
       assert.equal((await profiles.getUserProfile({ userId })).displayName, "Ada");
       assert.equal((await auth.getUser({ userId })).fullName, "Countess of Lovelace");
+    });
+
+    test("with AUTH=on, profiles shows its key to auth, and each asks its own callers", async (t) => {
+      const database = await backend.create();
+      cleanUpAfter(t, database.drop);
+      const { superuser, user, key } = await onDatabase(database.config, async (queries) => ({
+        superuser: await createSuperuser(queries),
+        user: await createUser(queries),
+        key: await createApiKey(queries, ["accounts:read"]),
+      }));
+      const start = async (variables: Record<string, string>) => {
+        const process = await startServerProcess({ ...database.variables, AUTH: "on", ...variables });
+        cleanUpAfter(t, async () => void (await process.stop("SIGTERM")));
+        return process.url;
+      };
+      const url = await start({ SERVICES: "auth" });
+      const split = { SERVICES: "profiles", AUTH_URL: url };
+      const headers = { authorization: `Bearer ${await logIn(url, user)}` };
+      const connect = (baseUrl: string) => createClient(ProfileService, createGrpcTransport({ baseUrl }));
+
+      const profiles = connect(await start({ ...split, AUTH_API_KEY: key.secret }));
+      const profile = await profiles.getUserProfile({ userId: user.id }, { headers });
+      assert.equal(profile.email, user.email);
+      await expectError(profiles.getUserProfile({ userId: superuser.id }, { headers }), {
+        code: Code.PermissionDenied,
+        reason: "PERMISSION_MISSING",
+      });
+      await expectError(profiles.getUserProfile({ userId: user.id }), {
+        code: Code.Unauthenticated,
+        reason: "CREDENTIAL_MISSING",
+      });
+
+      const keyless = connect(await start(split));
+      await expectError(keyless.getUserProfile({ userId: user.id }, { headers }), { code: Code.Internal });
     });
   });
 }

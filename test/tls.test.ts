@@ -1,7 +1,4 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, test } from "node:test";
 import { ConnectError, createClient } from "@connectrpc/connect";
 import {
@@ -9,38 +6,27 @@ import {
   createGrpcTransport,
   createGrpcWebTransport,
 } from "@connectrpc/connect-node";
-import { generate } from "selfsigned";
 import { UserService } from "../gen/users/v1/users_pb.ts";
+import { createAuthority, createTlsFiles } from "./support/certificates.ts";
 import { backends } from "./support/databases.ts";
 import { startTestApp } from "./support/test-app.ts";
-
-/** A certificate for 127.0.0.1 that also signs itself, so that it is its own authority. */
-async function createCertificate(directory: string, name: string) {
-  const { cert, private: key } = await generate([{ name: "commonName", value: name }], {
-    extensions: [
-      { name: "basicConstraints", cA: true },
-      { name: "subjectAltName", altNames: [{ type: 7, ip: "127.0.0.1" }] },
-    ],
-  });
-  const certPath = join(directory, `${name}.crt`);
-  const keyPath = join(directory, `${name}.key`);
-  await writeFile(certPath, cert);
-  await writeFile(keyPath, key);
-  return { cert, key, certPath, keyPath };
-}
 
 describe("with TLS", () => {
   const [embedded] = backends;
   assert.ok(embedded);
 
   test("one port serves every protocol and HTTP version by ALPN, and asks for the client's certificate", async (t) => {
-    const directory = await mkdtemp(join(tmpdir(), "user-bridge-tls-"));
-    t.after(() => rm(directory, { recursive: true }));
-    const server = await createCertificate(directory, "server");
-    const known = await createCertificate(directory, "known");
-    const stranger = await createCertificate(directory, "stranger");
+    const authority = await createAuthority("authority");
+    const known = await authority.issue({ commonName: "known", purpose: "client" });
+    const stranger = await (await createAuthority("another")).issue({ commonName: "stranger" });
+    const files = await createTlsFiles(
+      t,
+      await authority.issue({ commonName: "server", purpose: "server" }),
+      authority,
+    );
+    const { certPath, keyPath, clientCaPath } = files;
     const app = await startTestApp((cleanUp) => t.after(cleanUp), embedded, {
-      tls: { certPath: server.certPath, keyPath: server.keyPath, clientCaPath: known.certPath },
+      tls: { certPath, keyPath, clientCaPath, clientSpkiPins: [], clientAuth: "required" },
     });
     assert.match(app.url, /^https:/);
 
@@ -56,7 +42,7 @@ describe("with TLS", () => {
     }
 
     for (const [index, transport] of createTransports({
-      ca: server.cert,
+      ca: authority.cert,
       cert: known.cert,
       key: known.key,
     }).entries()) {
@@ -66,8 +52,8 @@ describe("with TLS", () => {
       assert.equal((await client.getUser({ username })).user?.username, username);
     }
     for (const options of [
-      { ca: server.cert },
-      { ca: server.cert, cert: stranger.cert, key: stranger.key },
+      { ca: authority.cert },
+      { ca: authority.cert, cert: stranger.cert, key: stranger.key },
     ]) {
       for (const transport of createTransports(options)) {
         const client = createClient(UserService, transport);

@@ -4,6 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import type { KyselyPlugin } from "kysely";
 import { createAccessTokens } from "../src/auth/access-token.ts";
 import { createAccountWatch } from "../src/auth/account-watch.ts";
+import { createTokenHolderLookup } from "../src/auth/token-holder.ts";
 import { createTokenValidator, type ValidateToken } from "../src/auth/token-validator.ts";
 import { type EventTailer, openEventTailer } from "../src/events/event-tailer.ts";
 import { DatabaseUnavailableError } from "../src/platform/errors.ts";
@@ -118,7 +119,9 @@ for (const backend of backends) {
       cleanUpAfter(t, watch.close);
       const { keys } = system;
       const accessTokens = createAccessTokens(keys, tokenSettings);
-      return createTokenValidator({ accessTokens, accounts: watch, keys, now: Date.now });
+      return createTokenValidator(
+        createTokenHolderLookup({ accessTokens, accounts: watch, keys, now: Date.now }),
+      );
     }
 
     for (const { name, end } of endings) {

@@ -75,6 +75,8 @@ describe("tools that others wrote, without any .proto file", () => {
     const list = await run("grpcurl", "-plaintext", address(), "list");
     assert.deepEqual(list.stdout.trim().split("\n"), [
       "access.v1.AccessService",
+      "apikeys.v1.ApiKeyService",
+      "audit.v1.AuditService",
       "auth.AuthService",
       "grpc.health.v1.Health",
       "grpc.reflection.v1.ServerReflection",

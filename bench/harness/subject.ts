@@ -50,6 +50,7 @@ async function startSubject(role: Role, lane: "on" | "off"): Promise<Server> {
     variables: ({ port }) => ({
       AUTH: "off",
       LISTEN: `127.0.0.1:${port}`,
+      INTERNAL_LISTEN: "127.0.0.1:0",
       DATABASE_URL: role.databaseUrl,
       DATABASE_POOL_SIZE: `${role.poolSize}`,
       KEY_ENCRYPTION_KEY: keyEncryptionKey,

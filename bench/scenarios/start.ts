@@ -46,7 +46,8 @@ export const start: Scenario = {
 /** Returns how many seconds it took until a call succeeded. */
 async function startAndCall(dataDir: string, method: string, body: object): Promise<number> {
   const address = `127.0.0.1:${await findFreePort()}`;
-  const variables = { DATA_DIR: dataDir, DATABASE_URL: "", LISTEN: address, LOG_LEVEL: "warn" };
+  const listen = { LISTEN: address, INTERNAL_LISTEN: "127.0.0.1:0" };
+  const variables = { DATA_DIR: dataDir, DATABASE_URL: "", ...listen, LOG_LEVEL: "warn" };
   endingSignal.throwIfAborted();
   const time = stopwatch();
   // A group of its own, so that npm's child ends with npm whatever npm does.

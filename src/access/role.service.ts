@@ -1,9 +1,12 @@
 import type { EventWriter } from "../events/event-writer.ts";
 import { createBatchLoader } from "../platform/batch-loader.ts";
-import { inTransaction } from "../platform/transaction.ts";
+import type { CallerState } from "../platform/batcher.ts";
 import type { Database, Transaction } from "../schema.ts";
 import { UserNotFoundError } from "../users/user.errors.ts";
 import { requireUserId } from "../users/user.ts";
+import type { WriteCaller } from "../writes/write-record.ts";
+import { inWriteTransaction } from "../writes/write-transaction.ts";
+import { bumpAccessRevision } from "./access-revision.ts";
 import { RoleBuiltInError, RoleExistsError, RoleImpliedError, RoleNotFoundError } from "./role.errors.ts";
 import * as repository from "./role.repository.ts";
 import {
@@ -21,26 +24,28 @@ import { findUserRoles } from "./user-role.repository.ts";
 
 /**
  * Roles, what they permit and who has them. Each change of the roles of a user is one `user_updated` in the log;
- * what changes nothing is no error and no event. A call that fails with its signal's reason has changed nothing, except
+ * what changes nothing is no error and no event. A call that fails with its caller's reason has changed nothing, except
  * the deletion of a role that very many have.
  */
 export interface RoleService {
   /** All roles, in alphabetical order. */
   list(signal?: AbortSignal): Promise<Role[]>;
+  /** Finds a role by its name. */
+  find(name: string, signal?: AbortSignal): Promise<Role | undefined>;
   /** @throws InvalidInputError, RoleExistsError */
-  create(role: NewRole, signal?: AbortSignal): Promise<Role>;
+  create(role: NewRole, caller?: WriteCaller<Role>): Promise<Role>;
   /** Takes it from everybody first, see {@link RoleAssignment.deleteRole}. @throws RoleNotFoundError, RoleBuiltInError */
-  delete(name: string, signal?: AbortSignal): Promise<void>;
+  delete(name: string, caller?: WriteCaller<void>): Promise<void>;
   /** The role after the change. @throws InvalidInputError, RoleNotFoundError */
-  grantPermission(name: string, permission: string, signal?: AbortSignal): Promise<Role>;
+  grantPermission(name: string, permission: string, caller?: WriteCaller<Role>): Promise<Role>;
   /** The role after the change. @throws RoleNotFoundError, RoleBuiltInError */
-  revokePermission(name: string, permission: string, signal?: AbortSignal): Promise<Role>;
+  revokePermission(name: string, permission: string, caller?: WriteCaller<Role>): Promise<Role>;
   /** What the user is after the change. @throws RoleNotFoundError, RoleImpliedError, UserNotFoundError */
-  assign(userId: string, role: string, signal?: AbortSignal): Promise<UserRoles>;
+  assign(userId: string, role: string, caller?: WriteCaller<UserRoles>): Promise<UserRoles>;
   /** What the user is after the change. @throws RoleNotFoundError, RoleImpliedError, UserNotFoundError */
-  unassign(userId: string, role: string, signal?: AbortSignal): Promise<UserRoles>;
+  unassign(userId: string, role: string, caller?: WriteCaller<UserRoles>): Promise<UserRoles>;
   /** What the user is and may do, at one moment; concurrent callers share queries. @throws UserNotFoundError */
-  getUserRoles(userId: string, signal?: AbortSignal): Promise<UserRoles>;
+  getUserRoles(userId: string, signal?: CallerState): Promise<UserRoles>;
 }
 
 /** What the service is made of. */
@@ -69,18 +74,19 @@ export function createRoleService(dependencies: RoleServiceDependencies): RoleSe
   function changeRole(
     name: string,
     change: (transaction: Transaction) => Promise<void>,
-    signal?: AbortSignal,
+    caller: WriteCaller<Role> | undefined,
   ): Promise<Role> {
-    return inTransaction(
+    return inWriteTransaction(
       database,
       async (transaction) => {
         if (!(await repository.lockRole(transaction, name, "use"))) throw new RoleNotFoundError();
         await change(transaction);
         const role = await repository.findRole(transaction, name);
         if (role === undefined) throw new RoleNotFoundError();
+        await bumpAccessRevision(transaction);
         return role;
       },
-      signal,
+      caller,
     );
   }
 
@@ -91,43 +97,54 @@ export function createRoleService(dependencies: RoleServiceDependencies): RoleSe
       return roles.sort((one, other) => (one.name < other.name ? -1 : 1));
     },
 
-    async create(input, signal) {
-      const role = createRole(input);
+    async find(name, signal) {
       signal?.throwIfAborted();
-      if (!(await repository.insertRole(database, role))) throw new RoleExistsError();
-      return role;
+      return isRoleName(name) ? repository.findRole(database, name) : undefined;
     },
 
-    async delete(name, signal) {
+    async create(input, caller) {
+      const role = createRole(input);
+      return inWriteTransaction(
+        database,
+        async (transaction) => {
+          if (!(await repository.insertRole(transaction, role))) throw new RoleExistsError();
+          await bumpAccessRevision(transaction);
+          return role;
+        },
+        caller,
+      );
+    },
+
+    async delete(name, caller) {
       if (isBuiltIn(name)) throw new RoleBuiltInError();
-      await assignment.deleteRole(requireRoleName(name), signal);
+      await assignment.deleteRole(requireRoleName(name), caller);
     },
 
-    async grantPermission(name, permission, signal) {
+    async grantPermission(name, permission, caller) {
       assertPermission(permission);
       return changeRole(
         requireRoleName(name),
         (transaction) => repository.insertPermission(transaction, name, permission),
-        signal,
+        caller,
       );
     },
 
-    async revokePermission(name, permission, signal) {
+    async revokePermission(name, permission, caller) {
       assertPermission(permission);
       if (isBuiltInPermission(name, permission)) throw new RoleBuiltInError();
       return changeRole(
         requireRoleName(name),
         (transaction) => repository.deletePermission(transaction, name, permission),
-        signal,
+        caller,
       );
     },
 
-    async assign(userId, role, signal) {
-      return assignment.assign(requireUserId(userId), requireAssignable(role), signal);
+    async assign(userId, role, caller) {
+      return assignment.assign(requireUserId(userId), requireAssignable(role), caller);
     },
 
-    async unassign(userId, role, signal) {
-      return assignment.unassign(requireUserId(userId), requireAssignable(role), signal);
+    async unassign(userId, role, caller) {
+      return assignment.unassign(requireUserId(userId), requireAssignable(role), caller);
     },
 
     async getUserRoles(userId, signal) {

@@ -51,6 +51,11 @@ export function isBuiltInPermission(name: string, permission: string): boolean {
   return builtInPermissions.get(name)?.includes(permission) === true;
 }
 
+/** Whether it is one of those that are for other programs: nothing here takes it. */
+export function opensNothing(permission: string): boolean {
+  return builtInPermissions.values().some((permissions) => permissions.includes(permission));
+}
+
 /** Whether a role can have this name; the database need not be asked about others. */
 export function isRoleName(text: string): boolean {
   return namePattern.test(text);
@@ -100,7 +105,8 @@ export function assertPermission(permission: string): void {
   assertNoViolations([findPermissionViolation(permission, "permission")]);
 }
 
-function findPermissionViolation(text: string, field: string): FieldViolation | undefined {
+/** What keeps a text from being a permission; undefined where it is one. `field` is where it stands in the request. */
+export function findPermissionViolation(text: string, field: string): FieldViolation | undefined {
   return permissionPattern.test(text)
     ? undefined
     : {

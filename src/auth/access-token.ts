@@ -19,6 +19,8 @@ export interface AccessTokenSettings {
 
 /** What a good signature and good claims say. Whether the account still is what it was, they do not. */
 export interface VerifiedToken {
+  /** The claim `jti`: names the token, and is no secret. */
+  readonly id: string;
   readonly kid: string;
   readonly userId: string;
   readonly tokenEpoch: number;
@@ -140,7 +142,7 @@ function readClaims(claims: JWTPayload, kid: string, nowMs: number): VerifiedTok
     isWholeNumber(exp) &&
     exp > iat;
   return isAccessToken
-    ? { kid, userId: sub, tokenEpoch: epoch, expiresAtMs: exp * 1_000, expiresAt: BigInt(exp) }
+    ? { id: jti, kid, userId: sub, tokenEpoch: epoch, expiresAtMs: exp * 1_000, expiresAt: BigInt(exp) }
     : undefined;
 }
 

@@ -1,15 +1,17 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { LRUCache } from "lru-cache";
 import type { LoggedEvent } from "../events/event.ts";
 import { followLog } from "../events/event-follower.ts";
 import type { EventTailer } from "../events/event-tailer.ts";
-import { DatabaseUnavailableError } from "../platform/errors.ts";
+import { withDatabaseDeadline } from "../platform/database-deadline.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { AccountService } from "../users/account.service.ts";
 import { UserNotFoundError } from "../users/user.errors.ts";
 
-/** What decides whether an account's tokens are good. An account that is gone is not active. */
+/** What decides whether an account's tokens are good, and whose they are. An account that is gone is not active. */
 export interface AccountState {
+  readonly email: string;
+  /** Empty until one is set. */
+  readonly username: string;
   readonly isActive: boolean;
   readonly isSuperuser: boolean;
   readonly tokenEpoch: number;
@@ -17,7 +19,10 @@ export interface AccountState {
 
 /** The state of accounts, from memory where the event log vouches for it. */
 export interface AccountWatch {
-  /** The state as it was at most a second ago; undefined where the database has to be asked. */
+  /**
+   * The state as it was at most a second ago; undefined where the database has to be asked. Until something happens to
+   * the account it is the same object.
+   */
   peek(id: string): AccountState | undefined;
   /** Asks the database. Concurrent callers share queries. @throws the database's error */
   load(id: string): Promise<AccountState>;
@@ -43,10 +48,7 @@ const followIntervalMs = 400;
 /** An account that changes all the time is answered for as it was found the last time. */
 const maxLoads = 3;
 
-/** A database that has not answered by then (a broken network, a stopped machine) counts as unavailable. */
-const maxLoadMs = 2_000;
-
-const gone: AccountState = { isActive: false, isSuperuser: false, tokenEpoch: -1 };
+const gone: AccountState = { email: "", username: "", isActive: false, isSuperuser: false, tokenEpoch: -1 };
 
 /**
  * Creates a watch. A state is kept only if no event of its account was heard while it was loaded, and dropped with
@@ -138,19 +140,14 @@ export function createAccountWatch({
 }
 
 async function getState(accounts: Pick<AccountService, "get">, id: string): Promise<AccountState> {
-  const waiting = new AbortController();
-  const late = delay(maxLoadMs, undefined, { signal: waiting.signal, ref: false }).then(() => {
-    throw new DatabaseUnavailableError();
-  });
   try {
-    const { isActive, isSuperuser, tokenEpoch } = await Promise.race([accounts.get(id), late]);
-    return { isActive, isSuperuser, tokenEpoch };
+    const { email, username, isActive, isSuperuser, tokenEpoch } = await withDatabaseDeadline(
+      accounts.get(id),
+    );
+    return { email, username, isActive, isSuperuser, tokenEpoch };
   } catch (error) {
     if (error instanceof UserNotFoundError) return gone;
     throw error;
-  } finally {
-    late.catch(() => {});
-    waiting.abort();
   }
 }
 

@@ -1,4 +1,5 @@
 import { DomainError } from "../platform/errors.ts";
+import type { KnownRefusal, Refusal } from "../platform/refusal.ts";
 
 /** Email and password do not belong to an active account; which of them is at fault, nobody is told. */
 export class BadLoginError extends DomainError {
@@ -12,7 +13,7 @@ export class BadLoginError extends DomainError {
 }
 
 /** Too many logins have failed; whether this one would have is not looked at. */
-export class LoginSlowedError extends DomainError {
+export class LoginSlowedError extends DomainError implements KnownRefusal {
   override readonly name = "LoginSlowedError";
   readonly kind = "resource_exhausted";
   readonly reason = "LOGIN_SLOWED";
@@ -21,5 +22,9 @@ export class LoginSlowedError extends DomainError {
   constructor(retryAfterMs: number) {
     super("too many logins have failed; wait before the next");
     this.retryAfterMs = retryAfterMs;
+  }
+
+  get refusal(): Refusal {
+    return { reason: this.reason, subject: "" };
   }
 }

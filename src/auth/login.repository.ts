@@ -109,23 +109,31 @@ export async function forgetAddressesBeyond(
 ): Promise<void> {
   // Who else deletes the same rows need not be waited for.
   await sql`
-    delete from login_addresses where account_key = ${account} and address_key in (
+    with old as materialized (
       select address_key from login_addresses where account_key = ${account}
       order by seen_at_ms desc, address_key offset ${maxAddresses}::int for update skip locked
-    )`.execute(database);
+    )
+    delete from login_addresses as present using old
+    where present.account_key = ${account} and present.address_key = old.address_key`.execute(database);
 }
 
-/** Deletes counts that have expired. @returns how many */
+/**
+ * Deletes counts that have expired. (What is to be deleted is chosen once, in a relation of its own: a plan may run a
+ * subquery with a limit several times, and delete so many more.)
+ *
+ * @returns how many
+ */
 export async function deleteExpiredAttempts(
   database: Database,
   nowMs: number,
   limit: number,
 ): Promise<number> {
   const { numAffectedRows } = await sql`
-    delete from login_attempts where key in (
+    with expired as materialized (
       select key from login_attempts where expires_at_ms <= ${nowMs}::bigint
       limit ${limit}::int for update skip locked
-    )`.execute(database);
+    )
+    delete from login_attempts as present using expired where present.key = expired.key`.execute(database);
   return Number(numAffectedRows);
 }
 
@@ -136,9 +144,11 @@ export async function deleteAddressesBefore(
   limit: number,
 ): Promise<number> {
   const { numAffectedRows } = await sql`
-    delete from login_addresses where (account_key, address_key) in (
+    with old as materialized (
       select account_key, address_key from login_addresses where seen_at_ms <= ${sinceMs}::bigint
       limit ${limit}::int for update skip locked
-    )`.execute(database);
+    )
+    delete from login_addresses as present using old
+    where present.account_key = old.account_key and present.address_key = old.address_key`.execute(database);
   return Number(numAffectedRows);
 }

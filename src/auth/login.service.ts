@@ -2,6 +2,7 @@ import type { Logger } from "../platform/logger.ts";
 import type { AccountService } from "../users/account.service.ts";
 import type { Account, LoginSubject } from "../users/account.ts";
 import { UserNotFoundError } from "../users/user.errors.ts";
+import type { WriteCaller } from "../writes/write-record.ts";
 import { BadLoginError } from "./login.errors.ts";
 import type { LoginAttempt, LoginThrottle } from "./login-throttle.ts";
 import type { PasswordCheck, PasswordHasher } from "./password-hasher.ts";
@@ -13,12 +14,14 @@ export interface LoginService {
    * Logs in. An account that does not exist, one that is not active, one without a password and a wrong password
    * all fail with the same error, after the same work.
    *
+   * @param caller of the write that a good login is; its record is kept with the tokens
    * @throws BadLoginError; LoginSlowedError after several failures; PasswordsBusyError; the signal's reason
    */
   authenticate(
     login: { readonly email: string; readonly password: string },
-    caller: { readonly address: string },
+    origin: { readonly address: string },
     signal?: AbortSignal,
+    caller?: WriteCaller<TokenPair>,
   ): Promise<TokenPair>;
 }
 
@@ -28,7 +31,7 @@ export interface LoginServiceDependencies {
   readonly hasher: PasswordHasher;
   readonly throttle: LoginThrottle;
   /** Issues the tokens of an account as it is given: with the epoch that it has here. */
-  readonly issue: (account: Account) => Promise<TokenPair>;
+  readonly issue: (account: Account, caller?: WriteCaller<TokenPair>) => Promise<TokenPair>;
   readonly logger: Logger;
 }
 
@@ -62,7 +65,7 @@ export function createLoginService(dependencies: LoginServiceDependencies): Logi
   }
 
   return {
-    async authenticate(login, { address }, signal) {
+    async authenticate(login, { address }, signal, caller) {
       signal?.throwIfAborted();
       const attempt = await throttle.begin(login.email, address);
       const { subject, found } = await check(login, attempt, signal);
@@ -73,7 +76,7 @@ export function createLoginService(dependencies: LoginServiceDependencies): Logi
       // The account as it was when its password was compared: where the password has changed since, the tokens are
       // of an epoch that is over.
       const [tokens] = await Promise.all([
-        issue(subject.account).catch(throwTranslated),
+        issue(subject.account, caller).catch(throwTranslated),
         found.needsRehash ? strengthen(subject, login.password) : undefined,
       ]);
       return tokens;

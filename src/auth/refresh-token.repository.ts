@@ -13,7 +13,7 @@ export interface NewFamily {
 }
 
 /** Begins a family with one token. @throws the database's foreign_key_violation where the user is gone */
-export async function insertFamily(database: Database, family: NewFamily): Promise<void> {
+export async function insertFamily(transaction: Transaction, family: NewFamily): Promise<void> {
   const expiresAt = timestamp(family.expiresAtMs);
   await sql`
     with family as (
@@ -22,7 +22,7 @@ export async function insertFamily(database: Database, family: NewFamily): Promi
         ${timestamp(family.createdAtMs)}, ${expiresAt})
     )
     insert into refresh_tokens (hash, family_id, expires_at)
-    values (${family.hash}::bytea, ${family.id}::uuid, ${expiresAt})`.execute(database);
+    values (${family.hash}::bytea, ${family.id}::uuid, ${expiresAt})`.execute(transaction);
 }
 
 /** Finds what is known of a token. */
@@ -111,10 +111,11 @@ export async function revokeFamily(transaction: Transaction, id: string, nowMs: 
  */
 export async function deleteExpiredTokens(database: Database, nowMs: number, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`
-    delete from refresh_tokens where hash in (
+    with expired as materialized (
       select hash from refresh_tokens where expires_at < ${timestamp(nowMs)}
       limit ${limit} for update skip locked
-    )`.execute(database);
+    )
+    delete from refresh_tokens as present using expired where present.hash = expired.hash`.execute(database);
   return Number(numAffectedRows ?? 0n);
 }
 
@@ -125,10 +126,13 @@ export async function deleteExpiredFamilies(
   limit: number,
 ): Promise<number> {
   const { numAffectedRows } = await sql`
-    delete from refresh_token_families where id in (
+    with expired as materialized (
       select id from refresh_token_families where expires_at < ${timestamp(nowMs)}
       limit ${limit} for update skip locked
-    )`.execute(database);
+    )
+    delete from refresh_token_families as present using expired where present.id = expired.id`.execute(
+    database,
+  );
   return Number(numAffectedRows ?? 0n);
 }
 

@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import { link, mkdir, open, readFile, rm } from "node:fs/promises";
+import { link, open, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { makePrivateFolder } from "../platform/private-files.ts";
 import { createSecretBox, type SecretBox, secretBoxKeyBytes } from "../platform/secret-box.ts";
 import { KeyEncryptionKeyError } from "./signing-key.errors.ts";
 
@@ -56,7 +57,7 @@ async function readKey(path: string): Promise<Buffer | undefined> {
 
 /** Puts a whole key in the file's place, on the disk, unless somebody else was first. */
 async function makeKey(path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makePrivateFolder(dirname(path));
   const draftPath = `${path}.${randomUUID()}`;
   const draft = await open(draftPath, "wx", 0o600);
   try {

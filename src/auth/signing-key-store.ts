@@ -6,6 +6,8 @@ import { importPKCS8 } from "jose/key/import";
 import type { SecretBox } from "../platform/secret-box.ts";
 import { inTransaction } from "../platform/transaction.ts";
 import type { Database, Transaction } from "../schema.ts";
+import type { WriteCaller } from "../writes/write-record.ts";
+import { inWriteTransaction } from "../writes/write-transaction.ts";
 import { describeUnopened, KeyEncryptionKeyError } from "./signing-key.errors.ts";
 import {
   deleteKeysRetiredBefore,
@@ -43,7 +45,7 @@ export interface SigningKeyStore {
    * @param atOnce the new key signs now and all others retire now; otherwise it is published first and the others
    * stay good for as long as the tokens that they sign
    */
-  rotate(nowMs: number, atOnce: boolean): Promise<StoredSigningKey>;
+  rotate(nowMs: number, atOnce: boolean, caller?: WriteCaller<StoredSigningKey>): Promise<StoredSigningKey>;
   /** A key's secret; undefined where no key-encryption key fits. */
   unseal(key: StoredSigningKey): Promise<CryptoKey | undefined>;
 }
@@ -86,8 +88,8 @@ export function createSigningKeyStore(
       });
       return readSigningKeys(database);
     },
-    rotate: (nowMs, atOnce) =>
-      inTransaction(database, async (transaction) => {
+    rotate: (nowMs, atOnce, caller) => {
+      const replace = async (transaction: Transaction): Promise<StoredSigningKey> => {
         await lockSigningKeys(transaction);
         const signer = findSigner(await readSigningKeys(transaction), nowMs);
         // The servers have another key-encryption key, then, and could not open what is made here.
@@ -99,7 +101,9 @@ export function createSigningKeyStore(
           throw new KeyEncryptionKeyError(describeUnopened([signer.kid]));
         }
         return add(transaction, nowMs, atOnce);
-      }),
+      };
+      return inWriteTransaction(database, replace, caller);
+    },
     async unseal({ kid, sealedPrivateKey }) {
       const pkcs8 = box.open(sealedPrivateKey, sealingContext(kid));
       return pkcs8 === undefined ? undefined : importPKCS8(pkcs8.toString(), "EdDSA");

@@ -4,6 +4,8 @@ export interface TokenPair {
   readonly accessToken: string;
   /** Good for one refresh. */
   readonly refreshToken: string;
+  /** Whose they are. */
+  readonly userId: string;
   /** Seconds until the access token expires. */
   readonly expiresInSeconds: number;
 }

@@ -1,16 +1,16 @@
 import { newId } from "../platform/new-id.ts";
-import { inTransaction } from "../platform/transaction.ts";
 import type { Database } from "../schema.ts";
 import type { AccountService } from "../users/account.service.ts";
 import type { Account } from "../users/account.ts";
 import { UserNotFoundError } from "../users/user.errors.ts";
+import type { WriteCaller } from "../writes/write-record.ts";
+import { inWriteTransaction } from "../writes/write-transaction.ts";
 import type { AccessTokens } from "./access-token.ts";
 import {
   findRefreshToken,
   insertFamily,
   lockRefreshToken,
   replaceRefreshToken,
-  revokeFamily,
 } from "./refresh-token.repository.ts";
 import {
   hashRefreshToken,
@@ -20,14 +20,22 @@ import {
 } from "./refresh-token.ts";
 import { RefreshTokenInvalidError } from "./token.errors.ts";
 import type { TokenPair } from "./token-pair.ts";
+import { endFamilyOnReplay } from "./token-replay.ts";
 
 /** Gives token pairs, for logins and for refresh tokens. */
 export interface TokenRefresher {
   /** See `TokenService.issue`. */
-  issue(account: Account): Promise<TokenPair>;
+  issue(account: Account, caller?: WriteCaller<TokenPair>): Promise<TokenPair>;
   /** See `TokenService.refresh`. */
-  refresh(refreshToken: string, signal?: AbortSignal): Promise<TokenPair>;
+  refresh(refreshToken: string, caller?: WriteCaller<TokenPair>): Promise<TokenPair>;
+  /** See `TokenService.refreshOnce`. */
+  refreshOnce<Answer>(refreshToken: string, answer: AnswerTrade<Answer>): Promise<Answer>;
 }
+
+/** Trades a refresh token for a pair, and answers with it. */
+export type AnswerTrade<Answer> = (
+  trade: (caller?: WriteCaller<TokenPair>) => Promise<TokenPair>,
+) => Promise<Answer>;
 
 /** What a refresher is made of. */
 export interface TokenRefresherDependencies {
@@ -55,83 +63,88 @@ export function createTokenRefresher(dependencies: TokenRefresherDependencies): 
     }
   }
 
-  /** Ends the family, and commits that: what its thief and its owner hold is worth nothing from now on. */
-  function revoke(hash: Uint8Array): Promise<void> {
-    return inTransaction(database, async (transaction) => {
-      const record = await lockRefreshToken(transaction, hash);
-      if (record !== undefined) await revokeFamily(transaction, record.familyId, now());
-    });
+  /** Uses a token up for the next one. @throws RefreshTokenInvalidError where it is not good any more */
+  function replace(
+    hash: Uint8Array,
+    accessToken: string,
+    caller: WriteCaller<TokenPair> | undefined,
+  ): Promise<TokenPair> {
+    // Whoever has left would never learn of the next token: the transaction does not commit for them.
+    return inWriteTransaction(
+      database,
+      async (transaction) => {
+        const record = requireGood(await lockRefreshToken(transaction, hash));
+        const next = mintRefreshToken();
+        await replaceRefreshToken(transaction, {
+          familyId: record.familyId,
+          usedHash: hash,
+          nextHash: next.hash,
+          nowMs: now(),
+          expiresAtMs: now() + refreshTtlMs,
+        });
+        return { accessToken, refreshToken: next.token, userId: record.userId, expiresInSeconds };
+      },
+      caller,
+    );
   }
 
-  /** @returns the next refresh token; undefined where the present one was not good any more */
-  function replace(hash: Uint8Array, signal: AbortSignal | undefined): Promise<string | undefined> {
-    return inTransaction(database, async (transaction) => {
-      const record = await lockRefreshToken(transaction, hash);
-      const verdict = judgeRefreshToken(record, now());
-      if (record === undefined || verdict === "useless") {
-        return undefined;
-      }
-      if (verdict === "replayed") {
-        // Somebody was faster. The transaction must commit, so this is no error yet.
-        await revokeFamily(transaction, record.familyId, now());
-        return undefined;
-      }
-      // Whoever has left would never learn of the next token, and the present one would be used up.
-      signal?.throwIfAborted();
-      const next = mintRefreshToken();
-      await replaceRefreshToken(transaction, {
-        familyId: record.familyId,
-        usedHash: hash,
-        nextHash: next.hash,
-        nowMs: now(),
-        expiresAtMs: now() + refreshTtlMs,
-      });
-      return next.token;
-    });
+  /** @throws RefreshTokenInvalidError that says whether the token was shown before */
+  function requireGood(record: RefreshTokenRecord | undefined): RefreshTokenRecord {
+    const verdict = judgeRefreshToken(record, now());
+    if (record !== undefined && verdict === "good") {
+      return record;
+    }
+    throw new RefreshTokenInvalidError(verdict === "replayed" ? record?.userId : undefined);
+  }
+
+  async function trade(
+    hash: Uint8Array | undefined,
+    caller: WriteCaller<TokenPair> | undefined,
+  ): Promise<TokenPair> {
+    const record = requireGood(hash && (await findRefreshToken(database, hash)));
+    const account = await findAccount(record);
+    if (hash === undefined || account === undefined) {
+      throw new RefreshTokenInvalidError();
+    }
+    // All that can fail comes before the token is used up.
+    const accessToken = await accessTokens.issue(account);
+    return replace(hash, accessToken, caller);
+  }
+
+  function refreshOnce<Answer>(refreshToken: string, answer: AnswerTrade<Answer>): Promise<Answer> {
+    const hash = hashRefreshToken(refreshToken);
+    return endFamilyOnReplay(database, hash, now, (watch) => answer((caller) => watch(trade(hash, caller))));
   }
 
   return {
-    async issue(account) {
+    async issue(account, caller) {
       const accessToken = await accessTokens.issue(account);
       const { token, hash } = mintRefreshToken();
       const nowMs = now();
+      const pair = { accessToken, refreshToken: token, userId: account.id, expiresInSeconds };
       try {
-        await insertFamily(database, {
-          id: newId(new Date(nowMs)),
-          userId: account.id,
-          tokenEpoch: account.tokenEpoch,
-          hash,
-          createdAtMs: nowMs,
-          expiresAtMs: nowMs + refreshTtlMs,
-        });
+        return await inWriteTransaction(
+          database,
+          async (transaction) => {
+            await insertFamily(transaction, {
+              id: newId(new Date(nowMs)),
+              userId: account.id,
+              tokenEpoch: account.tokenEpoch,
+              hash,
+              createdAtMs: nowMs,
+              expiresAtMs: nowMs + refreshTtlMs,
+            });
+            return pair;
+          },
+          caller,
+        );
       } catch (error) {
         throw isForeignKeyViolation(error) ? new UserNotFoundError() : error;
       }
-      return { accessToken, refreshToken: token, expiresInSeconds };
     },
 
-    async refresh(refreshToken, signal) {
-      const hash = hashRefreshToken(refreshToken);
-      if (hash === undefined) {
-        throw new RefreshTokenInvalidError();
-      }
-      const record = await findRefreshToken(database, hash);
-      const verdict = judgeRefreshToken(record, now());
-      if (verdict === "replayed") {
-        await revoke(hash);
-      }
-      const account = record !== undefined && verdict === "good" ? await findAccount(record) : undefined;
-      if (account === undefined) {
-        throw new RefreshTokenInvalidError();
-      }
-      // All that can fail comes before the token is used up.
-      const accessToken = await accessTokens.issue(account);
-      const next = await replace(hash, signal);
-      if (next === undefined) {
-        throw new RefreshTokenInvalidError();
-      }
-      return { accessToken, refreshToken: next, expiresInSeconds };
-    },
+    refresh: (refreshToken, caller) => refreshOnce(refreshToken, (trade) => trade(caller)),
+    refreshOnce,
   };
 }
 

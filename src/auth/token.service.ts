@@ -3,12 +3,14 @@ import type { Logger } from "../platform/logger.ts";
 import type { Database } from "../schema.ts";
 import type { AccountService } from "../users/account.service.ts";
 import type { Account } from "../users/account.ts";
+import type { WriteCaller } from "../writes/write-record.ts";
 import { type AccessTokenSettings, createAccessTokens } from "./access-token.ts";
 import { createAccountWatch } from "./account-watch.ts";
 import { startRefreshTokenCleanUp } from "./refresh-token-clean-up.ts";
 import type { SigningKeyRing } from "./signing-key-ring.ts";
+import { createTokenHolderLookup, type FindTokenHolder } from "./token-holder.ts";
 import type { TokenPair } from "./token-pair.ts";
-import { createTokenRefresher } from "./token-refresher.ts";
+import { type AnswerTrade, createTokenRefresher } from "./token-refresher.ts";
 import { createTokenValidator, type TokenValidation } from "./token-validator.ts";
 
 /** Tokens: giving them, trading them, and saying whether they are good. docs/tokens.md has the rules. */
@@ -18,14 +20,22 @@ export interface TokenService {
    *
    * @throws UserNotFoundError where the account has been deleted meanwhile
    */
-  issue(account: Account): Promise<TokenPair>;
+  issue(account: Account, caller?: WriteCaller<TokenPair>): Promise<TokenPair>;
   /**
    * Trades a refresh token, which is then used up. A used one ends its whole family, for good.
    *
-   * @param signal when it aborts before the trade, the token stays good
+   * @param caller when it has left before the trade, the token stays good
    * @throws RefreshTokenInvalidError for whatever reason it is not good
    */
-  refresh(refreshToken: string, signal?: AbortSignal): Promise<TokenPair>;
+  refresh(refreshToken: string, caller?: WriteCaller<TokenPair>): Promise<TokenPair>;
+  /**
+   * The same for a call that may be the repetition of one whose answer was lost: a token that was used by that one is
+   * not shown by a thief. So a used token ends its family only where `answer` fails all the same.
+   *
+   * @param answer carries the trade out, or finds the answer that was given before
+   * @throws what `answer` throws
+   */
+  refreshOnce<Answer>(refreshToken: string, answer: AnswerTrade<Answer>): Promise<Answer>;
   /**
    * Says whether an access token is good right now: at once where all that it takes is in memory. Nothing that is
    * wrong with a token is an error.
@@ -33,6 +43,8 @@ export interface TokenService {
    * @throws the database's error where it had to be asked and cannot be
    */
   validate(token: string): TokenValidation | Promise<TokenValidation>;
+  /** Who holds an access token, as {@link validate} knows it. */
+  readonly findHolder: FindTokenHolder;
   /** Stops following accounts and deleting expired tokens. */
   close(): Promise<void>;
 }
@@ -69,12 +81,14 @@ export function openTokenService(dependencies: TokenServiceDependencies): TokenS
     refreshTtlMs,
     now,
   });
-  const validate = createTokenValidator({ accessTokens, accounts: watch, keys, now });
+  const findHolder = createTokenHolderLookup({ accessTokens, accounts: watch, keys, now });
   const stopCleanUp = startRefreshTokenCleanUp(database, logger);
   return {
     issue: refresher.issue,
     refresh: refresher.refresh,
-    validate,
+    refreshOnce: refresher.refreshOnce,
+    validate: createTokenValidator(findHolder),
+    findHolder,
     async close() {
       await Promise.all([watch.close(), stopCleanUp()]);
     },

@@ -5,6 +5,8 @@ import type { Logger } from "../platform/logger.ts";
 import type { Database } from "../schema.ts";
 import { findNameHolders, insertUsers } from "../users/user.repository.ts";
 import type { User } from "../users/user.ts";
+import { commandCaller } from "../writes/command-caller.ts";
+import type { WriteRecord } from "../writes/write-record.ts";
 import { openMigratedDatabase } from "./migrated-database.ts";
 import type { Outcome, Registrar } from "./registrar.ts";
 
@@ -15,18 +17,24 @@ import type { Outcome, Registrar } from "./registrar.ts";
  */
 export async function openDatabaseRegistrar(config: Config, logger: Logger): Promise<Registrar> {
   const database = await openMigratedDatabase(config, logger);
+  const { record } = commandCaller("import", (user: User) => user.id);
   return {
     description: database.description,
     async *register(users) {
-      yield* await registerTogether(database.queries, users);
+      yield* await registerTogether(database.queries, users, record);
     },
     close: () => database.close(),
   };
 }
 
-async function registerTogether(database: Database, users: readonly User[]): Promise<readonly Outcome[]> {
+async function registerTogether(
+  database: Database,
+  users: readonly User[],
+  record: (user: User) => WriteRecord,
+): Promise<readonly Outcome[]> {
   return createEventWriter(database).write(async (transaction) => {
     const taken = await insertUsers(transaction, users);
+    const added = users.filter((user) => !taken.has(user.id));
     const refused = users.filter((user) => taken.has(user.id));
     const emails = refused.map((user) => user.email);
     const found = refused.length === 0 ? [] : await findNameHolders(transaction, emails, []);
@@ -45,9 +53,8 @@ async function registerTogether(database: Database, users: readonly User[]): Pro
           ? { kind: "present" }
           : { kind: "refused", reason: isLater ? "username taken" : `${what} taken` };
       }),
-      events: users
-        .filter((user) => !taken.has(user.id))
-        .map((user) => draftEvent("user_registered", user, user.createdAt)),
+      events: added.map((user) => draftEvent("user_registered", user, user.createdAt)),
+      records: added.map(record),
     };
   });
 }

@@ -103,7 +103,10 @@ export async function* followEvents(
       throw endedEarly();
     } catch (failure) {
       const error = ConnectError.from(failure);
-      if (signal.aborted || !hasBegun || finalCodes.has(error.code)) {
+      // A stream that a credential's end has ended is opened once more, with the key that there is now.
+      const wasLive = pauseMs === 0;
+      const mayMend = !finalCodes.has(error.code) || (error.code === Code.Unauthenticated && wasLive);
+      if (signal.aborted || !hasBegun || !mayMend) {
         throw error;
       }
       if (pauseMs === 0) {

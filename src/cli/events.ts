@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import type { UserEvent } from "../../gen/users/v1/users_pb.ts";
 import { type Config, readConfig } from "../platform/config.ts";
+import { describeCallFailure } from "./call-failure.ts";
 import { formatEventJson, formatEventLine } from "./event-line.ts";
 import { type FollowListener, followEvents, readEventsToHead } from "./event-reader.ts";
 import { CommandError } from "./failure.ts";
@@ -8,7 +9,7 @@ import { createLineOutput } from "./line-output.ts";
 import {
   addServerOptions,
   connectServer,
-  describeCallFailure,
+  credentialHelp,
   type ServerOptions,
   toServerUrl,
 } from "./server-connection.ts";
@@ -21,9 +22,10 @@ happens, from now or behind --after, until Ctrl-C. While the server is away it t
 behind the last event, so that each is printed once.
 
 Environment: LISTEN and TLS_CERT as for serve, where --url does not say where the server is.
+${credentialHelp} It needs the scope events:read.
 
 Exit status: 0 at the end, at Ctrl-C and when nobody reads the output any more; 1 when the server cannot be reached
-at the beginning or refuses the cursor.
+at the beginning, or refuses the cursor or the credential.
 
 Example:
   $ user-bridge events --follow --json | jq -r .payload.email`;
@@ -43,11 +45,15 @@ export function eventsCommand(variables: NodeJS.ProcessEnv): Command {
     .option("--json", "print proto3 JSON, one UserEvent a line");
   return addServerOptions(command, "the server (default: where LISTEN says, http://127.0.0.1:8080)")
     .addHelpText("after", help)
-    .action((options: EventsOptions) => printEvents(options, readConfig(variables, "command")));
+    .action((options: EventsOptions) => printEvents(options, readConfig(variables, "command"), variables));
 }
 
-async function printEvents(options: EventsOptions, config: Config): Promise<void> {
-  const server = await connectServer(options.url ?? toServerUrl(config), options.ca, config);
+async function printEvents(
+  options: EventsOptions,
+  config: Config,
+  variables: NodeJS.ProcessEnv,
+): Promise<void> {
+  const server = await connectServer(options.url ?? toServerUrl(config), options, config, variables);
   const output = createLineOutput(process.stdout);
   const stop = listenForStop();
   const signal = AbortSignal.any([stop.signal, output.closed]);

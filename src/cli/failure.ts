@@ -1,15 +1,25 @@
+import { NoWayInError } from "../access/way-in.ts";
 import { KeyEncryptionKeyError } from "../auth/signing-key.errors.ts";
 import { ConfigError } from "../platform/config.ts";
 import { DataDirLockedError } from "../platform/data-dir-lock.ts";
 import { isDatabaseUnavailable } from "../platform/database-errors.ts";
 import { SchemaError } from "../platform/migrator.ts";
+import { ListenError } from "../server/listen.ts";
 
 /** A command cannot do what it was asked to; the message is all that its user needs. */
 export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
-const expected = [CommandError, ConfigError, DataDirLockedError, KeyEncryptionKeyError, SchemaError];
+const expected = [
+  CommandError,
+  ConfigError,
+  DataDirLockedError,
+  KeyEncryptionKeyError,
+  ListenError,
+  NoWayInError,
+  SchemaError,
+];
 
 /**
  * Says on standard error why a command failed and sets the exit status to 1. Failures that a user can mend are

@@ -7,7 +7,7 @@ import { openImportConsole } from "./import-console.ts";
 import { type ImportFile, openImportFile } from "./import-file.ts";
 import { type ImportProgress, runImport } from "./import-run.ts";
 import type { Registrar } from "./registrar.ts";
-import { addServerOptions, connectServer, type ServerOptions } from "./server-connection.ts";
+import { addServerOptions, connectServer, credentialHelp, type ServerOptions } from "./server-connection.ts";
 import { createServerRegistrar } from "./server-registrar.ts";
 import { listenForStop, type StopRequest } from "./stop-request.ts";
 
@@ -21,6 +21,7 @@ Without --url the users go straight into the database that serve would use: DATA
 DATA_DIR. While a running server has the embedded one open, they go through that server instead.
 
 Environment: DATABASE_URL, DATA_DIR and MIGRATE as for serve.
+${credentialHelp} It needs the scopes users:write and users:read.
 
 Exit status: 0 when no line was refused; 1 when one was, or the import failed; 130 or 143 when a signal stopped it.
 
@@ -37,15 +38,20 @@ export function importCommand(variables: NodeJS.ProcessEnv): Command {
   return addServerOptions(command, "register through the server at this URL, not in the database")
     .addHelpText("after", help)
     .action((file: string, options: ServerOptions) =>
-      importFile(file, options, readConfig(variables, "command")),
+      importFile(file, options, readConfig(variables, "command"), variables),
     );
 }
 
-async function importFile(path: string, options: ServerOptions, config: Config): Promise<void> {
+async function importFile(
+  path: string,
+  options: ServerOptions,
+  config: Config,
+  variables: NodeJS.ProcessEnv,
+): Promise<void> {
   const stop = listenForStop();
   const file = await openImportFile(path, stop.signal);
   try {
-    const registrar = await openRegistrar(options, config);
+    const registrar = await openRegistrar(options, config, variables);
     try {
       await importRows(file, registrar, stop);
     } finally {
@@ -82,9 +88,13 @@ async function importRows(file: ImportFile, registrar: Registrar, stop: StopRequ
   process.exitCode = isComplete ? (progress.refused === 0 ? 0 : 1) : stop.exitStatus();
 }
 
-async function openRegistrar(options: ServerOptions, config: Config): Promise<Registrar> {
+async function openRegistrar(
+  options: ServerOptions,
+  config: Config,
+  variables: NodeJS.ProcessEnv,
+): Promise<Registrar> {
   if (options.url !== undefined) {
-    return createServerRegistrar(await connectServer(options.url, options.ca, config));
+    return createServerRegistrar(await connectServer(options.url, options, config, variables));
   }
   try {
     return await openDatabaseRegistrar(config, createLogger(config));
@@ -95,7 +105,7 @@ async function openRegistrar(options: ServerOptions, config: Config): Promise<Re
     process.stderr.write(
       `a running server has the embedded database open; registering through it at ${error.holderUrl}\n`,
     );
-    return createServerRegistrar(await connectServer(error.holderUrl, options.ca, config));
+    return createServerRegistrar(await connectServer(error.holderUrl, options, config, variables));
   }
 }
 

@@ -5,6 +5,7 @@ import { openSigningKeyRing } from "../auth/signing-key-ring.ts";
 import { createSigningKeyStore, type SigningKeyStore } from "../auth/signing-key-store.ts";
 import { type Config, readConfig } from "../platform/config.ts";
 import { createLogger, type Logger } from "../platform/logger.ts";
+import { commandCaller } from "../writes/command-caller.ts";
 import { openMigratedDatabase } from "./migrated-database.ts";
 
 /** All signing keys in the database. @throws as `serve` does at its start */
@@ -12,9 +13,17 @@ export function listSigningKeys(variables: NodeJS.ProcessEnv): Promise<readonly 
   return withStore(variables, ({ store }) => store.read());
 }
 
-/** Makes a new signing key. @throws as `serve` does at its start */
+/** Makes a new signing key, and an entry in the audit log. @throws as `serve` does at its start */
 export function rotateSigningKeys(variables: NodeJS.ProcessEnv, atOnce: boolean): Promise<SigningKeyRecord> {
-  return withStore(variables, ({ store }) => store.rotate(Date.now(), atOnce));
+  // Whoever reads the audit log should see whether tokens have ended.
+  const command = atOnce ? "keys rotate --now" : "keys rotate";
+  return withStore(variables, ({ store }) =>
+    store.rotate(
+      Date.now(),
+      atOnce,
+      commandCaller(command, ({ kid }) => kid),
+    ),
+  );
 }
 
 /** A service token for a machine, signed by the key that signs now. @throws as `serve` does at its start */

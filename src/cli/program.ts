@@ -12,6 +12,7 @@ const commands: Readonly<Record<string, () => Promise<CreateCommand>>> = {
   users: async () => (await import("./users.ts")).usersCommand,
   keys: async () => (await import("./keys.ts")).keysCommand,
   tokens: async () => (await import("./tokens.ts")).tokensCommand,
+  "api-keys": async () => (await import("./api-keys.ts")).apiKeysCommand,
 };
 
 /**

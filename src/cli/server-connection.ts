@@ -1,12 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { rootCertificates } from "node:tls";
-import { type Client, ConnectError, createClient } from "@connectrpc/connect";
+import { type Client, createClient } from "@connectrpc/connect";
 import type { Command } from "commander";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { UserService } from "../../gen/users/v1/users_pb.ts";
-import { createNodeTransport } from "../client/node.ts";
+import { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "../client/node.ts";
 import type { Config } from "../platform/config.ts";
 import { CommandError } from "./failure.ts";
+import { readApiKey, readClientCertificate, readOrRefuse } from "./server-credential.ts";
 
 /** A connection to a running server, made at the first call and again after it was lost. */
 export interface ServerConnection {
@@ -15,21 +15,18 @@ export interface ServerConnection {
   close(): void;
 }
 
-/** The options that say where a server is and whom to trust. */
+/** The options that say where a server is, whom to trust and who calls. */
 export interface ServerOptions {
   readonly url?: string;
   readonly ca?: string;
+  readonly apiKeyFile?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly allowInsecureCredential?: true;
 }
 
-/** What Node says where nothing takes a connection. */
-const unreachable = new Set([
-  "ECONNREFUSED",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ETIMEDOUT",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-]);
+/** What the options of {@link addServerOptions} leave to say, for a command's help. */
+export const credentialHelp = `Where the server has AUTH=on, the API key is in USER_BRIDGE_API_KEY or in the file of --api-key-file.`;
 
 /** Declares {@link ServerOptions} on a command. */
 export function addServerOptions(command: Command, urlDescription: string): Command {
@@ -38,7 +35,11 @@ export function addServerOptions(command: Command, urlDescription: string): Comm
     .option(
       "--ca <file>",
       "certificates (PEM) to trust at an https URL (default: the system's, and TLS_CERT)",
-    );
+    )
+    .option("--api-key-file <file>", "the API key to show (default: what USER_BRIDGE_API_KEY holds)")
+    .option("--cert <file>", "the client certificate (PEM) to show at an https URL")
+    .option("--key <file>", "the client certificate's key (PEM)")
+    .option("--allow-insecure-credential", "send the API key also over http to another machine");
 }
 
 /** Where a server with this configuration listens, as a client on the same machine calls it. */
@@ -55,18 +56,28 @@ export function toServerUrl(config: Config): string {
 /**
  * Prepares a connection over gRPC.
  *
- * @throws CommandError where the URL is none or a certificate cannot be read
+ * @throws CommandError where the URL is none, a file cannot be read, or the API key would be sent in the clear
  */
 export async function connectServer(
   url: string,
-  caPath: string | undefined,
+  options: ServerOptions,
   config: Config,
+  variables: NodeJS.ProcessEnv,
 ): Promise<ServerConnection> {
   if (!URL.canParse(url) || !["http:", "https:"].includes(new URL(url).protocol)) {
     throw new CommandError(`a server's URL is such as http://127.0.0.1:8080, not "${url}"`);
   }
-  const tls = url.startsWith("https:") ? await readTrust(caPath, config) : undefined;
-  const transport = createNodeTransport({ baseUrl: url, tls });
+  const certificate = await readClientCertificate(url, options);
+  const tls = url.startsWith("https:")
+    ? { ...(await readTrust(options.ca, config)), ...certificate }
+    : undefined;
+  const credential = await readApiKey(options.apiKeyFile, variables);
+  const transport = openTransport({
+    baseUrl: url,
+    tls,
+    ...(credential !== undefined && { credential }),
+    allowInsecureCredential: options.allowInsecureCredential === true,
+  });
   return {
     url,
     users: createClient(UserService, transport),
@@ -74,39 +85,26 @@ export async function connectServer(
   };
 }
 
+function openTransport(options: NodeTransportOptions): NodeTransport {
+  try {
+    return createNodeTransport(options);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    const text = error.message.replace(
+      "allowInsecureCredential is set",
+      "--allow-insecure-credential is given",
+    );
+    throw new CommandError(text, { cause: error });
+  }
+}
+
 /** Whose certificate is good. That of our own configuration is, even where it signed itself. */
 async function readTrust(caPath: string | undefined, config: Config) {
-  if (caPath !== undefined) {
-    return { ca: await readCertificates(caPath), allowPartialTrustChain: true };
-  }
-  return config.tls === undefined
-    ? {}
-    : {
-        ca: [...rootCertificates, await readCertificates(config.tls.certPath)],
-        allowPartialTrustChain: true,
-      };
-}
-
-async function readCertificates(path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    throw new CommandError(`cannot read certificates: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-/** Says for people why a call failed, and what to do where that is known. */
-export function describeCallFailure(url: string, failure: unknown): string {
-  const error = ConnectError.from(failure);
-  const { cause } = error;
-  // A status that the server sent has no cause; an error that the transport met on its way has.
-  if (cause instanceof Error) {
-    const code = "code" in cause ? String(cause.code) : "";
-    const detail = (cause instanceof ConnectError ? cause.rawMessage : cause.message) || code;
-    return unreachable.has(code)
-      ? `no server answers at ${url} (${detail}); start one with: user-bridge serve, or say where it is by --url or LISTEN`
-      : `the connection to ${url} failed: ${detail}`;
-  }
-  const earliest = error.findDetails(ErrorInfoSchema)[0]?.metadata["earliest_cursor"];
-  return `the call to ${url} failed: ${error.message}${earliest === undefined ? "" : `; earliest_cursor is ${earliest}`}`;
+  const path = caPath ?? config.tls?.certPath;
+  if (path === undefined) return {};
+  const certificates = await readOrRefuse("certificates", readFile(path));
+  return {
+    ca: caPath === undefined ? [...rootCertificates, certificates] : certificates,
+    allowPartialTrustChain: true,
+  };
 }

@@ -1,9 +1,10 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import type { User } from "../users/user.ts";
+import { describeCallFailure } from "./call-failure.ts";
 import { CommandError } from "./failure.ts";
 import type { Outcome, Registrar } from "./registrar.ts";
-import { describeCallFailure, type ServerConnection } from "./server-connection.ts";
+import type { ServerConnection } from "./server-connection.ts";
 
 /** Enough to keep a server's group commit full, and fewer than the 100 streams that it takes from a connection. */
 const callsInFlight = 64;

@@ -4,6 +4,7 @@ import { type Config, readConfig } from "../platform/config.ts";
 import { DataDirLockedError } from "../platform/data-dir-lock.ts";
 import { DomainError } from "../platform/errors.ts";
 import { createLogger } from "../platform/logger.ts";
+import { commandCaller } from "../writes/command-caller.ts";
 import { type AccountDatabase, openAccountDatabase } from "./account-database.ts";
 import { CommandError } from "./failure.ts";
 import { readPassword } from "./read-password.ts";
@@ -55,13 +56,16 @@ async function createAccount(options: CreateOptions, config: Config): Promise<vo
   try {
     const password = await readPassword(process.stdin);
     const passwordHash = await createPasswordHasher(config.passwords).hash(password);
-    const account = await database.accounts.create({
-      email: options.email,
-      fullName: options.fullName,
-      isActive: options.inactive !== true,
-      isSuperuser: options.superuser === true,
-      passwordHash,
-    });
+    const account = await database.accounts.create(
+      {
+        email: options.email,
+        fullName: options.fullName,
+        isActive: options.inactive !== true,
+        isSuperuser: options.superuser === true,
+        passwordHash,
+      },
+      commandCaller("users create", ({ id }) => id),
+    );
     process.stdout.write(`${account.id}\n`);
   } catch (error) {
     throw error instanceof DomainError ? new CommandError(error.message, { cause: error }) : error;

@@ -1,5 +1,5 @@
 import { isIP, type LookupFunction } from "node:net";
-import type { Transport } from "@connectrpc/connect";
+import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type BackOff, chooseDelayMs } from "./back-off.ts";
 import { createHttp2Connection } from "./http2-connection.ts";
@@ -11,6 +11,8 @@ export interface AddressConnectionOptions {
   /** Its host stays the calls' authority and the TLS server name, whatever the address. */
   readonly baseUrl: string;
   readonly tls?: NodeTransportOptions["tls"];
+  /** Run around every attempt. */
+  readonly interceptors: readonly Interceptor[];
   readonly connectTimeoutMs: number;
   /** For how long an address is left alone after so many failures in a row. */
   readonly skip: BackOff;
@@ -43,14 +45,19 @@ export function createAddressConnection(
   address: string,
   options: AddressConnectionOptions,
 ): AddressConnection {
-  const { baseUrl, tls, connectTimeoutMs, skip } = options;
+  const { baseUrl, tls, connectTimeoutMs, skip, interceptors } = options;
   const connection = createHttp2Connection({
     baseUrl,
     connectTimeoutMs,
     keepAlive,
     session: { ...tls, lookup: alwaysFind(address) },
   });
-  const transport = createGrpcTransport({ baseUrl, sessionManager: connection, readMaxBytes });
+  const transport = createGrpcTransport({
+    baseUrl,
+    sessionManager: connection,
+    readMaxBytes,
+    interceptors: [...interceptors],
+  });
   let failures = 0;
   let skippedUntil = Number.NEGATIVE_INFINITY;
   let calls = 0;

@@ -3,6 +3,7 @@ export { Code, ConnectError } from "@connectrpc/connect";
 export type { User, UserEvent } from "../../gen/users/v1/users_pb.ts";
 export { UserService } from "../../gen/users/v1/users_pb.ts";
 export type { BackOff } from "./back-off.ts";
+export type { Credential, CredentialOptions } from "./credential.ts";
 export { type ErrorReason, type FieldFault, findErrorReason, findFieldFaults } from "./error-details.ts";
 export {
   type CursorStore,
@@ -16,4 +17,4 @@ export {
   type UserBridgeClient,
   type UserBridgeClientOptions,
 } from "./user-bridge-client.ts";
-export { UserEventsRefusedError } from "./user-events-refused.ts";
+export { CredentialRefusedError, UserEventsRefusedError } from "./user-events-refused.ts";

@@ -1,10 +1,10 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { type UserEvent, UserEventsRequest_Start } from "../../gen/users/v1/users_pb.ts";
 import { type BackOff, chooseDelayMs, pause } from "./back-off.ts";
 import type { UserBridgeClient } from "./user-bridge-client.ts";
 import { openUserEventStream, type UserEventStream } from "./user-event-stream.ts";
-import { isRefusal, UserEventsRefusedError } from "./user-events-refused.ts";
+import { isRefusal, toRefusedError } from "./user-events-refused.ts";
 
 /** What can happen to a user. */
 export type UserEventType =
@@ -66,7 +66,10 @@ const defaultReconnect: BackOff = { firstMs: 200, longestMs: 10_000 };
  * With a store it goes on where it was, also in another life: an event whose successor was never asked for is
  * then given again, and no other.
  *
- * @throws UserEventsRefusedError where no attempt can succeed, and the store's own errors
+ * A credential that has ended is asked for anew, once.
+ *
+ * @throws UserEventsRefusedError where no attempt can succeed, as a CredentialRefusedError where the new credential is
+ * no better; and the store's own errors
  */
 export async function* followUserEvents(
   client: UserBridgeClient,
@@ -75,6 +78,7 @@ export async function* followUserEvents(
   const { signal, reconnect = defaultReconnect } = options;
   const progressIntervalMs = options.progressIntervalMs ?? defaultProgressIntervalMs;
   const place: Place = { cursor: (await options.store?.load()) || options.after || "", revision: 0n };
+  let hasAskedAnew = false;
 
   for (let failures = 0; !hasAborted(signal); failures++) {
     const request = toRequest(options, place.cursor, progressIntervalMs);
@@ -82,13 +86,18 @@ export async function* followUserEvents(
     let failure: ConnectError;
     try {
       const first = await stream.receive();
-      if (!(first instanceof ConnectError)) failures = 0;
+      if (!(first instanceof ConnectError)) {
+        failures = 0;
+        hasAskedAnew = false;
+      }
       failure = yield* takeAll(stream, first, place, options);
     } finally {
       stream.close();
     }
     if (hasAborted(signal)) return;
-    if (isRefusal(failure)) throw new UserEventsRefusedError(failure);
+    const asksAnew: boolean = failure.code === Code.Unauthenticated && !hasAskedAnew;
+    if (isRefusal(failure) && !asksAnew) throw toRefusedError(failure);
+    hasAskedAnew ||= asksAnew;
     const delayMs = chooseDelayMs(reconnect, failures);
     options.onStatus?.({ state: "reconnecting", error: failure, delayMs });
     await pause(delayMs, signal);

@@ -5,6 +5,7 @@ import {
   createGrpcTransport,
   createGrpcWebTransport,
 } from "@connectrpc/connect-node";
+import { type CredentialOptions, credentialInterceptors } from "./credential.ts";
 import { createHttp2Connection } from "./http2-connection.ts";
 import { toHttp2CallError } from "./http2-failure.ts";
 import type { KeepAlive } from "./keep-alive.ts";
@@ -16,13 +17,13 @@ export interface NodeTransport extends Transport {
 }
 
 /** Where to connect to, and how. */
-export interface NodeTransportOptions {
+export interface NodeTransportOptions extends CredentialOptions {
   /** Such as `http://127.0.0.1:8080`. */
   readonly baseUrl: string;
   readonly protocol?: "grpc" | "grpc-web" | "connect";
   /** Run around every attempt, e.g. to add headers. */
   readonly interceptors?: readonly Interceptor[];
-  /** At an https URL: whom to trust and how to identify oneself, as `tls.connect` takes them. */
+  /** At an https URL: whom to trust (`ca`) and one's own certificate (`cert`, `key`), as `tls.connect` takes them. */
   readonly tls?: ClientSessionOptions | SecureClientSessionOptions | undefined;
 }
 
@@ -42,6 +43,8 @@ const keepAlive: KeepAlive = {
  * `@connectrpc/connect-node` and therefore is no part of `user-bridge/client`, which browsers load.
  *
  * A call fails with UNAVAILABLE whenever the server could not be reached, went away or cut its answer off.
+ *
+ * @throws TypeError where a credential would be sent in the clear
  */
 export function createNodeTransport(options: NodeTransportOptions): NodeTransport {
   const { baseUrl, protocol = "grpc", interceptors = [], tls } = options;
@@ -49,7 +52,7 @@ export function createNodeTransport(options: NodeTransportOptions): NodeTranspor
   const settings = {
     baseUrl,
     // The last is the innermost: the caller's own see what the caller sees.
-    interceptors: [...interceptors, translateFailures],
+    interceptors: [...interceptors, ...credentialInterceptors(baseUrl, options), translateFailures],
     sessionManager: connection,
   };
   return { ...openTransport(protocol, settings), close: connection.close };

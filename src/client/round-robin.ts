@@ -1,5 +1,3 @@
-import type { DescMethod } from "@bufbuild/protobuf";
-import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
   type AddressConnection,
@@ -8,12 +6,14 @@ import {
 } from "./address-connection.ts";
 import { openAddressPool, type ResolveHost, resolveBySystem } from "./address-pool.ts";
 import type { BackOff } from "./back-off.ts";
+import { type CredentialOptions, credentialInterceptors } from "./credential.ts";
 import { toHttp2CallError, wasRefused } from "./http2-failure.ts";
+import { isRepeatable } from "./idempotency-key.ts";
 import type { NodeTransport } from "./node.ts";
 import { waitForCaller } from "./wait-for-caller.ts";
 
 /** Where to connect to, and how. */
-export interface RoundRobinOptions {
+export interface RoundRobinOptions extends CredentialOptions {
   /** Such as `http://auth:50051`. */
   readonly baseUrl: string;
   /** At an https URL: whom to trust and how to identify oneself, as `tls.connect` takes them. */
@@ -30,12 +30,22 @@ export interface RoundRobinOptions {
  * (gRPC's `round_robin`). Unary calls only.
  *
  * An address that refuses, goes away, answers UNAVAILABLE or not at all is left alone for a moment. A call that
- * met one goes on to the next address, unless it may have side effects and may have been received.
+ * met one goes on to the next address, unless it may have side effects, has no idempotency key and may have been
+ * received.
+ *
+ * @throws TypeError where a credential would be sent in the clear
  */
 export function createRoundRobinTransport(options: RoundRobinOptions): NodeTransport {
   const { baseUrl, tls, connectTimeoutMs = 1_000, refreshIntervalMs = 30_000 } = options;
   const { resolve = resolveBySystem, skip = { firstMs: 100, longestMs: 5_000 } } = options;
-  const connectionOptions = { baseUrl, connectTimeoutMs, skip, ...(tls !== undefined && { tls }) };
+  const interceptors = credentialInterceptors(baseUrl, options);
+  const connectionOptions = {
+    baseUrl,
+    connectTimeoutMs,
+    skip,
+    interceptors,
+    ...(tls !== undefined && { tls }),
+  };
   const pool = openAddressPool({
     // A URL has an IPv6 address in brackets, a resolver not.
     host: new URL(baseUrl).hostname.replace(/^\[|\]$/g, ""),
@@ -95,7 +105,7 @@ export function createRoundRobinTransport(options: RoundRobinOptions): NodeTrans
           pool.refresh();
           failed.add(connection);
           if (lastError.code === Code.DeadlineExceeded) throw lastError;
-          if (!hasNoSideEffects(method) && !wasRefused(lastError)) throw lastError;
+          if (!isRepeatable(method, header) && !wasRefused(lastError)) throw lastError;
         }
       }
     },
@@ -106,10 +116,6 @@ export function createRoundRobinTransport(options: RoundRobinOptions): NodeTrans
 
 function throwFirst(error: AggregateError): never {
   throw error.errors[0];
-}
-
-function hasNoSideEffects(method: DescMethod): boolean {
-  return method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
 }
 
 function remainingMs(endsAt: number): number {

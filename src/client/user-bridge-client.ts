@@ -3,6 +3,7 @@ import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/conn
 import { UserService } from "../../gen/users/v1/users_pb.ts";
 import type { BackOff } from "./back-off.ts";
 import { applyCallPolicy } from "./call-policy.ts";
+import { type CredentialOptions, credentialInterceptors } from "./credential.ts";
 
 /** Every call of users.v1.UserService, typed. */
 export type UserBridgeClient = Client<typeof UserService>;
@@ -11,11 +12,11 @@ export type UserBridgeClient = Client<typeof UserService>;
 export type UserBridgeClientOptions = (FetchOptions | TransportOptions) & {
   /** How long a unary call may take, all attempts together; 0 means no limit. Streams have none. */
   readonly timeoutMs?: number;
-  /** The waits between attempts of a call without side effects; false means one attempt. */
+  /** The waits between attempts of a unary call; false means one attempt, and no idempotency key is made. */
   readonly retry?: BackOff | false;
 };
 
-interface FetchOptions {
+interface FetchOptions extends CredentialOptions {
   /** Such as `http://127.0.0.1:8080`. */
   readonly baseUrl: string;
   /** Native gRPC is not for fetch, which hides trailers: it takes a transport of `user-bridge/client/node`. */
@@ -28,23 +29,31 @@ interface FetchOptions {
 }
 
 interface TransportOptions {
-  /** E.g. that of `createNodeTransport` in `user-bridge/client/node`, for native gRPC. */
+  /**
+   * E.g. that of `createNodeTransport` in `user-bridge/client/node`, for native gRPC. A credential is the transport's:
+   * it alone knows where it goes.
+   */
   readonly transport: Transport;
   readonly baseUrl?: never;
+  readonly credential?: never;
 }
 
 const defaultTimeoutMs = 5_000;
 const defaultRetry: BackOff = { firstMs: 100, longestMs: 2_000 };
 
 /**
- * Creates a client, for Node and for browsers. Unary calls end after 5 s unless told otherwise; those without
- * side effects are repeated while the server is UNAVAILABLE. A server that cannot be reached is UNAVAILABLE
- * whatever the transport calls it.
+ * Creates a client, for Node and for browsers. Unary calls end after 5 s unless told otherwise, and are repeated while
+ * the server is UNAVAILABLE: writes with an idempotency key, so that they happen once. A server that cannot be reached
+ * is UNAVAILABLE whatever the transport calls it.
  *
- * @throws TypeError where the protocol is none that fetch can speak
+ * @throws TypeError where the protocol is none that fetch can speak, and where a credential would be sent in the clear
  */
 export function createUserBridgeClient(options: UserBridgeClientOptions): UserBridgeClient {
   const { timeoutMs = defaultTimeoutMs, retry = defaultRetry } = options;
+  if (options.transport !== undefined && options.credential !== undefined) {
+    // Callers without types get here.
+    throw new TypeError("give the credential to the transport, which knows where it goes");
+  }
   const transport = options.transport ?? createFetchTransport(options);
   return createClient(
     UserService,
@@ -54,7 +63,12 @@ export function createUserBridgeClient(options: UserBridgeClientOptions): UserBr
 
 function createFetchTransport(options: FetchOptions): Transport {
   const { baseUrl, protocol = "connect", interceptors = [], fetch } = options;
-  const settings = { baseUrl, interceptors: [...interceptors], ...(fetch && { fetch }) };
+  const settings = {
+    baseUrl,
+    // The last is the innermost: the caller's own see no credential.
+    interceptors: [...interceptors, ...credentialInterceptors(baseUrl, options)],
+    ...(fetch && { fetch }),
+  };
   switch (protocol) {
     case "connect":
       return createConnectTransport(settings);

@@ -13,11 +13,11 @@ const finalCodes = new Set([
 
 /** The server refused to stream, and would refuse again. The `cause` is the ConnectError. */
 export class UserEventsRefusedError extends Error {
-  override readonly name = "UserEventsRefusedError";
+  override readonly name: string = "UserEventsRefusedError";
   readonly code: Code;
   /**
-   * Stable: `CURSOR_INVALID`, `CURSOR_FOREIGN`, `CURSOR_AHEAD`, `CURSOR_COMPACTED`; undefined where the server
-   * gave none.
+   * Stable: `CURSOR_INVALID`, `CURSOR_FOREIGN`, `CURSOR_AHEAD`, `CURSOR_COMPACTED`, `PERMISSION_MISSING`; undefined
+   * where the server gave none.
    */
   readonly reason: string | undefined;
   /** With `CURSOR_COMPACTED`: the oldest cursor that can still be resumed behind. */
@@ -30,6 +30,21 @@ export class UserEventsRefusedError extends Error {
     this.reason = info?.reason;
     this.earliestCursor = info?.metadata["earliest_cursor"];
   }
+}
+
+/**
+ * The server does not accept the credential (UNAUTHENTICATED): it is missing, wrong, revoked or has expired, and so is
+ * the one that was had when it was asked for anew.
+ */
+export class CredentialRefusedError extends UserEventsRefusedError {
+  override readonly name = "CredentialRefusedError";
+}
+
+/** The error for people of what {@link isRefusal} says is final. */
+export function toRefusedError(error: ConnectError): UserEventsRefusedError {
+  return error.code === Code.Unauthenticated
+    ? new CredentialRefusedError(error)
+    : new UserEventsRefusedError(error);
 }
 
 /** Whether another attempt with the same request would end in the same way. */

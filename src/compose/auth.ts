@@ -9,13 +9,9 @@ import { createLoginService } from "../auth/login.service.ts";
 import { startLoginCleanUp } from "../auth/login-clean-up.ts";
 import { createLoginThrottle } from "../auth/login-throttle.ts";
 import { createPasswordHasher } from "../auth/password-hasher.ts";
-import { toSigningKeyTimes } from "../auth/signing-key.ts";
-import { openSigningKeyBox } from "../auth/signing-key-encryption.ts";
-import { openSigningKeyRing } from "../auth/signing-key-ring.ts";
-import { createSigningKeyStore } from "../auth/signing-key-store.ts";
-import { openTokenService } from "../auth/token.service.ts";
 import type { HttpDocument } from "../server/http-document.ts";
 import type { Core } from "./core.ts";
+import type { Tokens } from "./tokens.ts";
 
 /** Where verifiers look for the keys of our tokens. */
 const jwksPath = "/.well-known/jwks.json";
@@ -27,27 +23,9 @@ export interface Auth {
   readonly documents: readonly HttpDocument[];
 }
 
-/**
- * Builds passwords, logins, tokens, keys and roles, in order.
- *
- * @throws KeyEncryptionKeyError, the database's error
- */
-export async function openAuth(core: Core): Promise<Auth> {
-  const { config, logger, closing, database, tailer, log, accounts, health, now } = core;
-
-  const box = await openSigningKeyBox(config.tokens);
-  if (config.database.kind === "postgres" && config.tokens.keyEncryptionKeys === undefined) {
-    logger.warn(
-      `KEY_ENCRYPTION_KEY is not set: ${config.tokens.keyFile} encrypts the signing keys, and every process of this database needs it, also the next one started here`,
-    );
-  }
-  const store = createSigningKeyStore(database, box, toSigningKeyTimes(config.tokens));
-  const keys = await openSigningKeyRing(store, logger);
-  closing.push("signing keys", () => keys.close());
-  const settings = config.tokens;
-  const tokens = openTokenService({ database, tailer, accounts, keys, settings, logger });
-  closing.push("tokens", () => tokens.close());
-
+/** Builds passwords, logins and roles over the tokens, in order. */
+export function openAuth(core: Core, { keys, tokens }: Tokens): Auth {
+  const { config, logger, closing, database, log, accounts, answerWrite, accountGuard, health, now } = core;
   const passwords = createPasswordHasher(config.passwords);
   const throttle = createLoginThrottle({ database, now });
   closing.push("login clean-up", startLoginCleanUp(database, logger));
@@ -55,14 +33,24 @@ export async function openAuth(core: Core): Promise<Auth> {
     accounts,
     hasher: passwords,
     throttle,
-    issue: (account) => tokens.issue(account),
+    issue: tokens.issue,
     logger,
   });
 
   const roles = createRoleService({ database, log, now });
   return {
-    handler: createAuthHandler({ accounts, passwords, logins, tokens, roles, health, now }),
-    accessHandler: createAccessHandler(roles),
+    handler: createAuthHandler({
+      accounts,
+      passwords,
+      logins,
+      tokens,
+      roles,
+      accountGuard,
+      answerWrite,
+      health,
+      now,
+    }),
+    accessHandler: createAccessHandler(roles, answerWrite),
     documents: [{ path: jwksPath, answer: () => answerJwks(keys) }],
   };
 }

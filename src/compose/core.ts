@@ -1,5 +1,6 @@
 import type { EventLog } from "../events/event-log.ts";
 import type { EventTailer } from "../events/event-tailer.ts";
+import type { AccountGuard } from "../platform/account-guard.ts";
 import type { Closing } from "../platform/closing.ts";
 import type { Config } from "../platform/config.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -7,6 +8,7 @@ import type { Database } from "../schema.ts";
 import type { HealthStatus } from "../server/health/health.status.ts";
 import type { AccountService } from "../users/account.service.ts";
 import type { UserService } from "../users/user.service.ts";
+import type { AnswerWrite } from "../writes/answer-write.ts";
 
 /** What every process has, whatever it mounts, and what the services that it mounts are built on. */
 export interface Core {
@@ -19,6 +21,10 @@ export interface Core {
   readonly log: EventLog;
   readonly users: UserService;
   readonly accounts: AccountService;
+  /** How every handler carries out its writes. */
+  readonly answerWrite: AnswerWrite;
+  /** Whom every handler asks before it changes an account. */
+  readonly accountGuard: AccountGuard;
   readonly health: HealthStatus;
   readonly now: () => Date;
 }

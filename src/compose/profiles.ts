@@ -1,5 +1,6 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { UserService } from "../../gen/user/user_pb.ts";
+import { isLoopback } from "../platform/config-rules.ts";
 import type { AccountSource } from "../profiles/account-source.ts";
 import { createActivityService } from "../profiles/activity.service.ts";
 import { createLocalAccounts } from "../profiles/local-accounts.ts";
@@ -12,7 +13,7 @@ import type { Core } from "./core.ts";
 
 /** Builds profiles, preferences, activity and search, in order, over the accounts of this process or another. */
 export function openProfiles(core: Core): ServiceImpl<typeof UserService> {
-  const { logger, closing, database, log, users, health, now } = core;
+  const { logger, closing, database, log, users, answerWrite, health, now } = core;
   const search = createUserSearch({ database, logger });
   closing.push("search", () => search.close());
   return createProfileHandler({
@@ -26,16 +27,28 @@ export function openProfiles(core: Core): ServiceImpl<typeof UserService> {
     }),
     preferences: createPreferenceService(database),
     activities: createActivityService(database, now),
+    answerWrite,
     health,
     now,
   });
 }
 
-function openAccountSource({ config, closing, accounts }: Core): AccountSource {
-  if (config.authUrl === undefined) {
+function openAccountSource({ config, logger, closing, accounts }: Core): AccountSource {
+  const { authUrl: url, authApiKey: credential } = config;
+  if (url === undefined) {
     return createLocalAccounts(accounts);
   }
-  const remote = createRemoteAccounts({ url: config.authUrl });
+  const { protocol, hostname } = new URL(url);
+  if (credential === undefined && config.auth === "on") {
+    logger.warn({ url }, "AUTH_API_KEY is not set: if that process asks who calls, it will refuse this one");
+  }
+  if (credential !== undefined && protocol === "http:" && !isLoopback(hostname.replace(/^\[|\]$/g, ""))) {
+    logger.warn({ url }, "AUTH_API_KEY is sent unencrypted: whoever is on the way can read it");
+  }
+  const remote = createRemoteAccounts({
+    url,
+    ...(credential !== undefined && { credential, allowInsecureCredential: true }),
+  });
   closing.push("client of auth", () => remote.close());
   return remote;
 }

@@ -71,6 +71,7 @@ function decodeText(bytes: Uint8Array): string {
   return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
 }
 
+/** Well-formed, for where the failure quotes from a message, half a surrogate pair could not be sent in a header. */
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return (error instanceof Error ? error.message : String(error)).toWellFormed();
 }

@@ -1,3 +1,4 @@
+import type { X509Certificate } from "node:crypto";
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import type { ConnectError } from "@connectrpc/connect";
 
@@ -18,8 +19,12 @@ export interface ExchangeListener {
 export interface Exchange {
   /** With the pseudo-header fields of HTTP/2. */
   readonly requestHeaders: IncomingHttpHeaders;
+  /** The same as they arrived, names and values in turn: of some that come more than once, Node keeps one there. */
+  readonly rawHeaders: readonly string[];
   /** The IP address of the connection's other end; undefined where the connection is closed. Read when it is read. */
   readonly remoteAddress: string | undefined;
+  /** The certificate that the connection's other end has shown; undefined where there is none. Read when it is read. */
+  readonly clientCertificate: X509Certificate | undefined;
   /** Absolute, e.g. `http://127.0.0.1:8080/users.v1.UserService/GetUser`. Made when it is read. */
   readonly url: string;
   /** Whether the response's header fields have been sent. */
@@ -28,6 +33,9 @@ export interface Exchange {
   readonly pendingBytes: number;
   /** Begins to read the request's body. Must be called at once, and once. */
   listen(listener: ExchangeListener): void;
+  /** Reads no more of the request's body, so that its peer can send no more of it, until {@link resume}. */
+  pause(): void;
+  resume(): void;
   /**
    * Sends the header fields, which are the exchange's own from then on. `withTrailers` must be true if
    * {@link finish} will have trailers.

@@ -1,5 +1,7 @@
+import type { X509Certificate } from "node:crypto";
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
+import { clientCertificateOf } from "./client-certificate.ts";
 import type { Exchange, ExchangeListener, Fields } from "./exchange.ts";
 
 /** How long a client may go on sending what nobody reads. */
@@ -29,12 +31,28 @@ export class Http1Exchange implements Exchange {
     request.on("end", () => listener.onEnd());
   }
 
+  pause(): void {
+    this.#request.pause();
+  }
+
+  resume(): void {
+    this.#request.resume();
+  }
+
   get requestHeaders(): IncomingHttpHeaders {
     return this.#request.headers;
   }
 
+  get rawHeaders(): readonly string[] {
+    return this.#request.rawHeaders;
+  }
+
   get remoteAddress(): string | undefined {
     return this.#request.socket.remoteAddress;
+  }
+
+  get clientCertificate(): X509Certificate | undefined {
+    return clientCertificateOf(this.#request.socket);
   }
 
   get url(): string {

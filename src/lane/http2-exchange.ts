@@ -1,5 +1,8 @@
+import type { X509Certificate } from "node:crypto";
 import http2, { type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
 import { ConnectError } from "@connectrpc/connect";
+import { clientCertificateOf } from "./client-certificate.ts";
 import type { Exchange, ExchangeListener, Fields } from "./exchange.ts";
 import { codeOfReset } from "./reset-codes.ts";
 
@@ -18,14 +21,16 @@ interface CarryingStream extends ServerHttp2Stream {
  */
 export class Http2Exchange implements Exchange {
   readonly requestHeaders: IncomingHttpHeaders;
+  readonly rawHeaders: readonly string[];
   readonly #stream: CarryingStream;
   #listener: ExchangeListener | undefined;
   #trailers: Fields | undefined;
   #wakeWriter: (() => void) | undefined;
 
-  constructor(stream: CarryingStream, headers: IncomingHttpHeaders) {
+  constructor(stream: CarryingStream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]) {
     this.#stream = stream;
     this.requestHeaders = headers;
+    this.rawHeaders = rawHeaders;
     stream[exchangeOf] = this;
   }
 
@@ -36,6 +41,14 @@ export class Http2Exchange implements Exchange {
     stream.on("error", ignore);
     stream.on("data", onData);
     stream.on("end", onEnd);
+  }
+
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    this.#stream.resume();
   }
 
   onData(chunk: Buffer): void {
@@ -59,9 +72,17 @@ export class Http2Exchange implements Exchange {
   }
 
   get remoteAddress(): string | undefined {
+    return this.#socket?.remoteAddress;
+  }
+
+  get clientCertificate(): X509Certificate | undefined {
+    return clientCertificateOf(this.#socket);
+  }
+
+  get #socket(): Socket | undefined {
     const { session } = this.#stream;
     // A session that has closed has no socket, and throws when asked for it.
-    return session === undefined || session.destroyed ? undefined : session.socket.remoteAddress;
+    return session === undefined || session.destroyed ? undefined : session.socket;
   }
 
   get url(): string {

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { ServerHttp2Stream } from "node:http2";
+import type { DescMethod } from "@bufbuild/protobuf";
 import {
   ConnectError,
   type ConnectRouter,
@@ -26,7 +27,7 @@ import { createStallWatch } from "./stall-watch.ts";
 /** A fast path beside connect-es's: it answers the requests that it takes and leaves the others alone. */
 export interface Lane {
   /** Answers a request on an HTTP/2 stream. False: it has not been touched. */
-  takeStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean;
+  takeStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): boolean;
   /** Answers a request over HTTP/1.1. False: it has not been touched. */
   takeRequest(request: IncomingMessage, response: ServerResponse): boolean;
   close(): void;
@@ -37,6 +38,14 @@ export interface LaneOptions extends MessageLimits {
   /** Registers every service: the same function that connect-es's router is given. */
   readonly routes: (router: ConnectRouter) => void;
   readonly interceptors: readonly Interceptor[];
+  /**
+   * Refuses a call before anything of its request is read: with an error, at once where that is known at once. Must
+   * neither throw nor reject.
+   */
+  readonly gate?: (
+    method: DescMethod,
+    values: ContextValues,
+  ) => ConnectError | undefined | Promise<ConnectError | undefined>;
   readonly acceptCompression: readonly Compression[];
   /** When it aborts, streams end with its reason, a ConnectError; unary calls finish. */
   readonly shutdownSignal: AbortSignal;
@@ -45,14 +54,16 @@ export interface LaneOptions extends MessageLimits {
   /** Header fields of every response, by the request's: CORS, for example. */
   readonly commonFields?: (requestHeaders: IncomingHttpHeaders) => Fields;
   /** What a call's context holds from the beginning. Called when a handler or an interceptor reads from it. */
-  readonly contextValues?: (request: Pick<Exchange, "requestHeaders" | "remoteAddress">) => ContextValues;
+  readonly contextValues?: (
+    request: Pick<Exchange, "requestHeaders" | "rawHeaders" | "remoteAddress" | "clientCertificate">,
+  ) => ContextValues;
 }
 
 const noFields: Fields = {};
 
 /** Creates a lane. */
 export function createLane(options: LaneOptions): Lane {
-  const { readMaxBytes, shutdownSignal, commonFields = () => noFields } = options;
+  const { gate, readMaxBytes, shutdownSignal, commonFields = () => noFields } = options;
   const makeContextValues = options.contextValues ?? (() => createContextValues());
   const routes = collectRoutes(options.routes, options);
   const chooseCompression = createCompressionChoice(options.acceptCompression);
@@ -93,22 +104,27 @@ export function createLane(options: LaneOptions): Lane {
   function run(call: Call): void {
     if (call.route.kind === "unary") {
       readRequest(call, readMaxBytes, runUnaryCall);
-      return;
+    } else {
+      streams.add(call);
+      call.onClose = () => {
+        streams.delete(call);
+        stalls.taken(call.exchange);
+      };
+      readRequest(call, readMaxBytes, runStreamCall);
+      if (shutdownSignal.aborted) call.fail(shutdownSignal.reason as ConnectError);
     }
-    streams.add(call);
-    call.onClose = () => {
-      streams.delete(call);
-      stalls.taken(call.exchange);
-    };
-    readRequest(call, readMaxBytes, runStreamCall);
-    if (shutdownSignal.aborted) call.fail(shutdownSignal.reason as ConnectError);
+    if (gate !== undefined) passGate(call, gate(call.route.method, call.contextValues));
   }
 
   return {
-    takeStream: (stream, headers) =>
+    takeStream: (stream, headers, rawHeaders) =>
       headers[":method"] === "POST" &&
       isAuthority((headers[":authority"] as string | undefined) ?? headers.host) &&
-      take(headers[":path"] as string | undefined, headers, () => new Http2Exchange(stream, headers)),
+      take(
+        headers[":path"] as string | undefined,
+        headers,
+        () => new Http2Exchange(stream, headers, rawHeaders),
+      ),
     takeRequest: (request, response) =>
       request.method === "POST" &&
       isAuthority(request.headers.host) &&
@@ -118,6 +134,19 @@ export function createLane(options: LaneOptions): Lane {
       stalls.close();
     },
   };
+}
+
+/** Nothing of the body has been read yet: that begins in a later tick. */
+function passGate(call: Call, verdict: ReturnType<NonNullable<LaneOptions["gate"]>>): void {
+  if (verdict instanceof Promise) {
+    call.exchange.pause();
+    void verdict.then((refusal) => {
+      if (refusal !== undefined) call.fail(refusal);
+      call.exchange.resume();
+    });
+  } else if (verdict !== undefined) {
+    call.fail(verdict);
+  }
 }
 
 /** What the request is written in; undefined where that is nothing that the lane reads. */

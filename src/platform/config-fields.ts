@@ -46,6 +46,9 @@ export const listenAddress = z.string().transform((text, context): ListenAddress
   return { host, port };
 });
 
+/** host:port, or `off` for none. */
+export const optionalListenAddress = z.union([z.literal("off").transform(() => undefined), listenAddress]);
+
 /** A size, in bytes. */
 export const byteSize = z.string().transform((text, context) => {
   const value = parseByteSize(text);
@@ -116,6 +119,31 @@ export const secretKeys = z.string().transform((text, context) => {
     return z.NEVER;
   }
   return keys;
+});
+
+/** An API key of another process's. The value is never repeated in a fault. */
+export const apiKey = z.string().transform((text, context) => {
+  if (!/^ubk_[0-9A-Za-z]{49}$/.test(text)) {
+    context.addIssue("must be an API key: ubk_ and 49 letters and digits");
+    return z.NEVER;
+  }
+  return text;
+});
+
+const pinBytes = 32;
+
+/** Pins of public keys, as `openssl pkey -pubout -outform der | openssl dgst -sha256 -binary | base64` prints them. */
+export const spkiPins = z.string().transform((text, context) => {
+  const words = splitList(text);
+  const pins = words.map((word) => Buffer.from(word.replace(/^sha256\//, ""), "base64"));
+  const bad = words.find((_word, index) => pins[index]?.length !== pinBytes);
+  if (bad !== undefined || words.length === 0) {
+    context.addIssue(
+      `must be SHA-256 digests of public keys in base64, separated by commas, not "${bad ?? text}"`,
+    );
+    return z.NEVER;
+  }
+  return pins;
 });
 
 /** Addresses and networks of proxies; not the network of all addresses, which would believe everybody. */

@@ -4,11 +4,20 @@ import { byteSize, choice, listenAddress, listOf } from "./config-fields.ts";
 /** Where to serve unless told otherwise. */
 export const defaultListen = "127.0.0.1:8080";
 
+/** Where the internal listener is unless told otherwise. */
+export const defaultInternalListen = "127.0.0.1:50053";
+
 /** OWASP's password storage cheat sheet, as of 2025: argon2id with 19 MiB, 2 iterations and 1 lane. */
 export const defaultPasswordMemory = "19MiB";
 
 /** The values of AUTH. */
 export const authChoice = choice("off", "on");
+
+/** Whether a client must, may or cannot show a certificate. */
+export type ClientAuth = "off" | "optional" | "required";
+
+/** The values of TLS_CLIENT_AUTH. */
+export const clientAuthChoice = choice("off", "optional", "required");
 
 /** The values of SERVICES. */
 export const serviceList = listOf("users", "auth", "profiles");
@@ -22,10 +31,57 @@ export function tlsFaults(given: GivenVariables): string[] {
   if ((given["TLS_CERT"] === undefined) !== (given["TLS_KEY"] === undefined)) {
     faults.push("TLS_CERT, TLS_KEY: set both or neither");
   }
-  if (given["TLS_CLIENT_CA"] !== undefined && given["TLS_CERT"] === undefined) {
-    faults.push("TLS_CLIENT_CA: needs TLS_CERT and TLS_KEY");
+  const judged = ["TLS_CLIENT_CA", "TLS_CLIENT_SPKI_PINS"].filter((name) => given[name] !== undefined);
+  const [first = ""] = judged;
+  if (judged.length > 0 && given["TLS_CERT"] === undefined) {
+    faults.push(`${first}: needs TLS_CERT and TLS_KEY`);
+  }
+  for (const name of ["TLS_CLIENT_AUTH", "INTERNAL_TLS_CLIENT_AUTH"]) {
+    if (["optional", "required"].includes(given[name] ?? "off") && judged.length === 0) {
+      faults.push(
+        `${name}: needs TLS_CLIENT_CA or TLS_CLIENT_SPKI_PINS, to tell good certificates from bad ones`,
+      );
+    }
+  }
+  if (given["TLS_CLIENT_PRINCIPALS"] !== undefined) {
+    if (judged.length === 0) {
+      faults.push("TLS_CLIENT_PRINCIPALS: needs TLS_CLIENT_CA or TLS_CLIENT_SPKI_PINS");
+    } else if (!asksForCertificates(given)) {
+      faults.push(
+        "TLS_CLIENT_PRINCIPALS: no listener asks for certificates; set TLS_CLIENT_AUTH to optional or required",
+      );
+    }
+  }
+  if (given["INTERNAL_TLS"] === "on" && given["TLS_CERT"] === undefined) {
+    faults.push("INTERNAL_TLS: on needs TLS_CERT and TLS_KEY");
+  }
+  if (given["INTERNAL_TLS_CLIENT_AUTH"] !== undefined && given["INTERNAL_TLS"] !== "on") {
+    faults.push("INTERNAL_TLS_CLIENT_AUTH: needs INTERNAL_TLS=on");
   }
   return faults;
+}
+
+/** What is wrong between the two listeners. */
+export function listenFaults(given: GivenVariables): string[] {
+  const listen = listenAddress.safeParse(given["LISTEN"] ?? defaultListen);
+  const internal = listenAddress.safeParse(given["INTERNAL_LISTEN"] ?? defaultInternalListen);
+  const areSame =
+    listen.success &&
+    internal.success &&
+    listen.data.port !== 0 &&
+    listen.data.port === internal.data.port &&
+    listen.data.host === internal.data.host;
+  return areSame
+    ? ["INTERNAL_LISTEN: must not be the address of LISTEN: what is internal has a port of its own"]
+    : [];
+}
+
+/** Where there is something to tell good certificates by, listeners ask for them unless it is said otherwise. */
+function asksForCertificates(given: GivenVariables): boolean {
+  return (
+    given["TLS_CLIENT_AUTH"] !== "off" ||
+    (given["INTERNAL_TLS"] === "on" && given["INTERNAL_TLS_CLIENT_AUTH"] !== "off")
+  );
 }
 
 /** What keeps a process from listening: nobody may serve unguarded by mistake. */
@@ -34,28 +90,33 @@ export function accessFaults(given: GivenVariables): string[] {
     return [];
   }
   if (defaultedAuth(given["AUTH"], given["DATABASE_URL"]) === "on") {
-    return [
-      "AUTH: on needs credentials, and this version has no way to configure any yet; set AUTH=off and listen on a loopback address (off is the default only for the embedded database)",
-    ];
+    return [];
   }
-  const listen = listenAddress.safeParse(given["LISTEN"] ?? defaultListen);
-  return listen.success && !isLoopback(listen.data.host)
-    ? [
-        `AUTH: off works only on a loopback address, and LISTEN is ${listen.data.host}; listen on 127.0.0.1 and put your edge in front`,
-      ]
-    : [];
+  const listeners = {
+    LISTEN: given["LISTEN"] ?? defaultListen,
+    INTERNAL_LISTEN: given["INTERNAL_LISTEN"] ?? defaultInternalListen,
+  };
+  return Object.entries(listeners).flatMap(([name, text]) => {
+    const listen = listenAddress.safeParse(text);
+    return listen.success && !isLoopback(listen.data.host)
+      ? [
+          `AUTH: off works only on a loopback address, and ${name} is ${listen.data.host}; set AUTH=on, or listen on 127.0.0.1 and put your edge in front`,
+        ]
+      : [];
+  });
 }
 
 /** What is wrong between the services that are mounted and where the others are. */
 export function serviceFaults(given: GivenVariables): string[] {
-  const mounted = serviceList.optional().safeParse(given["SERVICES"]);
-  if (!mounted.success || mounted.data === undefined) {
-    return [];
+  const faults: string[] = [];
+  const mounted = serviceList.optional().safeParse(given["SERVICES"]).data;
+  if (given["AUTH_URL"] === undefined && mounted?.has("profiles") && !mounted.has("auth")) {
+    faults.push("AUTH_URL: set it to where auth is served, since SERVICES has profiles but not auth");
   }
-  const needsAuth = mounted.data.has("profiles") && !mounted.data.has("auth");
-  return needsAuth && given["AUTH_URL"] === undefined
-    ? ["AUTH_URL: set it to where auth is served, since SERVICES has profiles but not auth"]
-    : [];
+  if (given["AUTH_API_KEY"] !== undefined && given["AUTH_URL"] === undefined) {
+    faults.push("AUTH_API_KEY: needs AUTH_URL, where it is shown");
+  }
+  return faults;
 }
 
 /** Argon2 wants 8 KiB a lane (RFC 9106, section 3.1). */

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import {
   addressList,
+  apiKey,
   byteSize,
   choice,
   corsOrigins,
@@ -9,17 +10,23 @@ import {
   integer,
   type ListenAddress,
   listenAddress,
+  optionalListenAddress,
   path,
   postgresUrl,
   secretKeys,
   serviceUrl,
+  spkiPins,
 } from "./config-fields.ts";
 import {
   accessFaults,
   authChoice,
+  type ClientAuth,
+  clientAuthChoice,
   defaultedAuth,
+  defaultInternalListen,
   defaultListen,
   defaultPasswordMemory,
+  listenFaults,
   passwordFaults,
   serviceFaults,
   serviceList,
@@ -32,13 +39,19 @@ export type ServiceName = "users" | "auth" | "profiles";
 /** Everything the process can be told from outside. Times are milliseconds, sizes bytes. */
 export interface Config {
   readonly listen: ListenAddress;
-  readonly tls?: { readonly certPath: string; readonly keyPath: string; readonly clientCaPath?: string };
+  readonly tls?: TlsConfig;
+  /** The listener for what is nobody's business outside; undefined where there is none. */
+  readonly internal?: { readonly listen: ListenAddress; readonly tls?: TlsConfig };
+  /** A file that says which client certificates are whose. */
+  readonly clientPrincipalsPath?: string;
   /** Origins that browsers may call from; undefined means loopback origins only. */
   readonly corsOrigins?: readonly string[];
   /** What the process mounts; access goes with auth. */
   readonly services: ReadonlySet<ServiceName>;
   /** Where auth is served; undefined where it is mounted here. */
   readonly authUrl?: string;
+  /** What this process shows to the one at `authUrl`. */
+  readonly authApiKey?: string;
   readonly auth: "off" | "on";
   /** Addresses and networks whose x-forwarded-for is believed. */
   readonly trustedProxies: readonly string[];
@@ -51,12 +64,26 @@ export interface Config {
   readonly migrate: "on" | "off";
   /** How long events are kept; undefined means for ever. */
   readonly eventRetentionMs?: number;
+  /** How long entries of the audit log are kept; undefined means for ever. */
+  readonly auditRetentionMs?: number;
   readonly streamStallTimeoutMs: number;
   readonly maxMessageBytes: number;
   readonly maxStreamsPerConnection: number;
   readonly drainTimeoutMs: number;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
   readonly logFormat: "json" | "pretty";
+}
+
+/** What a listener speaks TLS with. All paths are of PEM files. */
+export interface TlsConfig {
+  readonly certPath: string;
+  readonly keyPath: string;
+  /** Authorities that sign good client certificates; undefined: whoever signed it, the pins decide. */
+  readonly clientCaPath?: string;
+  /** SHA-256 of the public keys (SubjectPublicKeyInfo) of good client certificates; empty: any. */
+  readonly clientSpkiPins: readonly Buffer[];
+  /** Whether clients must, may or cannot show a certificate. */
+  readonly clientAuth: ClientAuth;
 }
 
 /** How tokens are made. */
@@ -109,12 +136,19 @@ const environment = z.object({
   TLS_CERT: path.optional(),
   TLS_KEY: path.optional(),
   TLS_CLIENT_CA: path.optional(),
+  TLS_CLIENT_SPKI_PINS: spkiPins.optional(),
+  TLS_CLIENT_AUTH: clientAuthChoice.optional(),
+  TLS_CLIENT_PRINCIPALS: path.optional(),
+  INTERNAL_LISTEN: optionalListenAddress.prefault(defaultInternalListen),
+  INTERNAL_TLS: choice("off", "on").prefault("off"),
+  INTERNAL_TLS_CLIENT_AUTH: clientAuthChoice.optional(),
   CORS_ORIGINS: corsOrigins.optional(),
   AUTH: authChoice.optional(),
   REFLECTION: choice("off", "on").optional(),
   TRUSTED_PROXIES: addressList.prefault(""),
   SERVICES: serviceList.prefault("users,auth,profiles"),
   AUTH_URL: serviceUrl.optional(),
+  AUTH_API_KEY: apiKey.optional(),
   TOKEN_ISSUER: z.string().max(200).prefault("user-bridge"),
   TOKEN_AUDIENCE: z.string().max(200).prefault("user-bridge"),
   ACCESS_TOKEN_TTL: duration(1_000, day, "from 1s to 24h").prefault("60m"),
@@ -131,6 +165,9 @@ const environment = z.object({
   DATA_DIR: path.prefault(".data"),
   MIGRATE: choice("on", "off").prefault("on"),
   EVENT_RETENTION: optionalDuration(1_000, Number.MAX_SAFE_INTEGER, "of 1s or more, or off,").prefault("30d"),
+  AUDIT_RETENTION: optionalDuration(1_000, Number.MAX_SAFE_INTEGER, "of 1s or more, or off,").prefault(
+    "365d",
+  ),
   STREAM_STALL_TIMEOUT: duration(100, 3_600_000, "from 100ms to 1h").prefault("30s"),
   MAX_MESSAGE_BYTES: byteSize.prefault("4MiB"),
   MAX_STREAMS_PER_CONNECTION: integer(1, 1_000_000).prefault("100"),
@@ -158,7 +195,7 @@ export function readConfig(variables: NodeJS.ProcessEnv, purpose: "serve" | "com
   // The rules between variables are checked even where another variable is wrong, so that one start shows all.
   faults.push(...tlsFaults(given), ...serviceFaults(given), ...passwordFaults(given));
   if (purpose === "serve") {
-    faults.push(...accessFaults(given));
+    faults.push(...listenFaults(given), ...accessFaults(given));
   }
   if (!parsed.success || faults.length > 0) {
     throw new ConfigError(faults);
@@ -174,19 +211,25 @@ function describeIssue(issue: z.core.$ZodIssue): string {
 
 function toConfig(values: z.output<typeof environment>): Config {
   const auth = defaultedAuth(values.AUTH, values.DATABASE_URL);
+  const tls = toTlsConfig(values, values.TLS_CLIENT_AUTH);
+  const internalTls = toTlsConfig(values, values.INTERNAL_TLS_CLIENT_AUTH);
   return {
     listen: values.LISTEN,
-    ...(values.TLS_CERT !== undefined &&
-      values.TLS_KEY !== undefined && {
-        tls: {
-          certPath: values.TLS_CERT,
-          keyPath: values.TLS_KEY,
-          ...(values.TLS_CLIENT_CA !== undefined && { clientCaPath: values.TLS_CLIENT_CA }),
-        },
-      }),
+    ...(tls !== undefined && { tls }),
+    ...(values.INTERNAL_LISTEN !== undefined && {
+      internal: {
+        listen: values.INTERNAL_LISTEN,
+        ...(values.INTERNAL_TLS === "on" &&
+          internalTls !== undefined && {
+            tls: internalTls,
+          }),
+      },
+    }),
+    ...(values.TLS_CLIENT_PRINCIPALS !== undefined && { clientPrincipalsPath: values.TLS_CLIENT_PRINCIPALS }),
     ...(values.CORS_ORIGINS !== undefined && { corsOrigins: values.CORS_ORIGINS }),
     services: values.SERVICES,
     ...(values.AUTH_URL !== undefined && !values.SERVICES.has("auth") && { authUrl: values.AUTH_URL }),
+    ...(values.AUTH_API_KEY !== undefined && { authApiKey: values.AUTH_API_KEY }),
     auth,
     trustedProxies: values.TRUSTED_PROXIES,
     tokens: toTokenConfig(values),
@@ -204,6 +247,7 @@ function toConfig(values: z.output<typeof environment>): Config {
         : { kind: "postgres", url: values.DATABASE_URL, poolSize: values.DATABASE_POOL_SIZE },
     migrate: values.MIGRATE,
     ...(values.EVENT_RETENTION !== undefined && { eventRetentionMs: values.EVENT_RETENTION }),
+    ...(values.AUDIT_RETENTION !== undefined && { auditRetentionMs: values.AUDIT_RETENTION }),
     streamStallTimeoutMs: values.STREAM_STALL_TIMEOUT,
     maxMessageBytes: values.MAX_MESSAGE_BYTES,
     maxStreamsPerConnection: values.MAX_STREAMS_PER_CONNECTION,
@@ -211,6 +255,25 @@ function toConfig(values: z.output<typeof environment>): Config {
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT,
   };
+}
+
+/** Where clients can show a certificate that can be told from a bad one, they must, unless it is said otherwise. */
+function toTlsConfig(
+  values: z.output<typeof environment>,
+  clientAuth: ClientAuth | undefined,
+): TlsConfig | undefined {
+  const { TLS_CERT: certPath, TLS_KEY: keyPath, TLS_CLIENT_CA: clientCaPath } = values;
+  const clientSpkiPins = values.TLS_CLIENT_SPKI_PINS ?? [];
+  const isJudged = clientCaPath !== undefined || clientSpkiPins.length > 0;
+  return certPath === undefined || keyPath === undefined
+    ? undefined
+    : {
+        certPath,
+        keyPath,
+        ...(clientCaPath !== undefined && { clientCaPath }),
+        clientSpkiPins,
+        clientAuth: clientAuth ?? (isJudged ? "required" : "off"),
+      };
 }
 
 function toTokenConfig(values: z.output<typeof environment>): TokenConfig {

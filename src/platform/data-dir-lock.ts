@@ -1,8 +1,9 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { access, constants, mkdir } from "node:fs/promises";
+import { access, constants } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
+import { keepToOwner, makePrivateFolder } from "./private-files.ts";
 
 /** Another live process uses the data directory. */
 export class DataDirLockedError extends Error {
@@ -63,7 +64,7 @@ const heldFiles = new Set<DatabaseSync>();
  * @throws DataDirLockedError where it is held, also by this process
  */
 export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
-  await mkdir(dataDir, { recursive: true });
+  await makePrivateFolder(dataDir);
   // SQLite says no more than that it cannot open its file; this names the folder and the reason.
   await access(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
   const recordPath = join(dataDir, "lock");
@@ -106,6 +107,8 @@ async function lockFile(path: string): Promise<DatabaseSync | undefined> {
   try {
     // A transaction that never ends and writes nothing: the file stays empty and needs no journal beside it.
     file.exec("pragma journal_mode = memory; begin exclusive");
+    // Whoever can read a file can lock it, and keep its owner out.
+    await keepToOwner(path);
     return file;
   } catch (error) {
     file.close();
@@ -119,7 +122,7 @@ async function lockFile(path: string): Promise<DatabaseSync | undefined> {
 /** Writes it whole or not at all: a reader never sees a part. */
 function writeRecord(path: string, record: LockRecord): void {
   const draft = `${path}.new`;
-  writeFileSync(draft, JSON.stringify(record));
+  writeFileSync(draft, JSON.stringify(record), { mode: 0o600 });
   renameSync(draft, path);
 }
 

@@ -27,7 +27,7 @@ export async function openDatabase<Schema>(
   // Imported only where it is wanted: a process has one database, and each driver takes its time to load.
   if (config.kind === "embedded") {
     const { openEmbedded } = await import("./embedded-database.ts");
-    return openEmbedded<Schema>(config.dataDir);
+    return openEmbedded<Schema>(config.dataDir, logger);
   }
   const { openPostgres } = await import("./postgres-database.ts");
   return openPostgres<Schema>(config.url, config.poolSize, logger);

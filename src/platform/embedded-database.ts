@@ -5,7 +5,9 @@ import { Kysely } from "kysely";
 import { lockDataDir } from "./data-dir-lock.ts";
 import type { OpenDatabase } from "./database.ts";
 import { int8Oid } from "./int8.ts";
+import type { Logger } from "./logger.ts";
 import { createPgliteDialect } from "./pglite-dialect.ts";
+import { keepToOwner, makePrivateFolder } from "./private-files.ts";
 
 /**
  * PGlite's own, and less memory than Postgres's default of 128 MB: it is cleared at each start, which takes a
@@ -14,14 +16,21 @@ import { createPgliteDialect } from "./pglite-dialect.ts";
 const startParams = [...PGlite.defaultStartParams, "-c", "shared_buffers=32MB"];
 
 /**
- * Starts the embedded database in a folder.
+ * Starts the embedded database in a folder. What it keeps there is for this user alone, also where that has been
+ * different: PGlite's files are for everybody, and only their folder keeps others out.
  *
  * @throws DataDirLockedError where another process has it open
  */
-export async function openEmbedded<Schema>(dataDir: string): Promise<OpenDatabase<Schema>> {
+export async function openEmbedded<Schema>(
+  dataDir: string,
+  logger: Pick<Logger, "warn">,
+): Promise<OpenDatabase<Schema>> {
   const lock = await lockDataDir(dataDir);
   try {
-    const pglite = await PGlite.create(join(dataDir, "pglite"), {
+    const folder = join(dataDir, "pglite");
+    await makePrivateFolder(folder);
+    await keepToOwner(folder, logger);
+    const pglite = await PGlite.create(folder, {
       parsers: { [int8Oid]: BigInt },
       extensions: { pg_trgm },
       startParams,

@@ -51,7 +51,10 @@ export class DatabaseUnavailableError extends DomainError {
   }
 }
 
-/** Input that breaks a rule of the domain; names each field at fault. */
+/** As many faults as are named, and as many characters of each: gRPC sends them in a header, which has its limits. */
+const [maxViolations, maxFieldLength, maxDescriptionLength] = [16, 100, 200];
+
+/** Input that breaks a rule of the domain; names the fields at fault, the first of them where they are many. */
 export class InvalidInputError extends DomainError {
   override readonly name = "InvalidInputError";
   readonly kind = "invalid_argument";
@@ -59,9 +62,20 @@ export class InvalidInputError extends DomainError {
   override readonly violations: readonly FieldViolation[];
 
   constructor(violations: readonly FieldViolation[]) {
-    super(violations.map((violation) => `${violation.field}: ${violation.description}`).join("; "));
-    this.violations = violations;
+    const named = violations.slice(0, maxViolations).map((violation) => ({
+      ...violation,
+      // A path quotes the keys of maps, which are as long as the caller likes.
+      field: shorten(violation.field, maxFieldLength),
+      description: shorten(violation.description, maxDescriptionLength),
+    }));
+    const texts = named.map((violation) => `${violation.field}: ${violation.description}`);
+    super([...texts, ...(violations.length > named.length ? ["and more"] : [])].join("; "));
+    this.violations = named;
   }
+}
+
+function shorten(text: string, maxLength: number): string {
+  return text.length <= maxLength ? text : `${text.slice(0, maxLength - 1).toWellFormed()}…`;
 }
 
 /** For a `catch`: says where in a request the fields are that an {@link InvalidInputError} names; throws it or `error`. */

@@ -1,8 +1,14 @@
-import { type BatchBounds, createBatcher, dropAborted, type Submission, type Submit } from "./batcher.ts";
-import type { Abortable } from "./transaction.ts";
+import {
+  type BatchBounds,
+  type CallerState,
+  createBatcher,
+  dropAborted,
+  type Submission,
+  type Submit,
+} from "./batcher.ts";
 
-/** Commands that share a transaction. As an {@link Abortable} it aborts when none of their callers waits any more. */
-export interface CommandGroup<Command> extends Abortable {
+/** Commands that share a transaction. As a caller it has left when none of their callers waits any more. */
+export interface CommandGroup<Command> extends CallerState {
   /**
    * The commands whose callers still wait, in order. The others are dropped for good, so this is asked as late as
    * possible: once the transaction is open, and anew each time it is run again.
@@ -102,10 +108,12 @@ class SubmittedGroup<Command, Result> implements CommandGroup<Command> {
     return this.members.map(({ input }) => input);
   }
 
-  throwIfAborted(): void {
-    if (this.members.every(({ signal }) => signal?.aborted === true)) {
-      throw new NobodyWaitsError("nobody waits for these commands any more");
-    }
+  get aborted(): boolean {
+    return this.members.every(({ signal }) => signal?.aborted === true);
+  }
+
+  get reason(): Error {
+    return new NobodyWaitsError("nobody waits for these commands any more");
   }
 }
 

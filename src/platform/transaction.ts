@@ -1,32 +1,28 @@
 import type { Kysely, Transaction } from "kysely";
+import type { CallerState } from "./batcher.ts";
 import { isRetryable } from "./database-errors.ts";
 
 const attempts = 5;
-
-/** What says by throwing that nobody waits any more: an AbortSignal, or several callers as one. */
-export interface Abortable {
-  throwIfAborted(): void;
-}
 
 /**
  * Runs work in a transaction (READ COMMITTED) and commits it. A transaction that the database broke off to
  * resolve a deadlock is run again, so `work` must not keep state between runs.
  *
- * @param caller when it aborts before the commit, nothing is kept and what it throws is thrown
+ * @param caller when it aborts before the commit, nothing is kept and its reason is thrown
  */
 export async function inTransaction<Schema, Result>(
   database: Kysely<Schema>,
   work: (transaction: Transaction<Schema>) => Promise<Result>,
-  caller?: Abortable,
+  caller?: CallerState,
 ): Promise<Result> {
   return untilNotBrokenOff(
     () =>
       database.transaction().execute(async (transaction) => {
         // The wait for a connection may have outlasted the caller.
-        caller?.throwIfAborted();
+        throwIfAborted(caller);
         const result = await work(transaction);
         // Nor is anything kept that nobody waits for: up to the commit it can still be dropped whole.
-        caller?.throwIfAborted();
+        throwIfAborted(caller);
         return result;
       }),
     caller,
@@ -37,18 +33,18 @@ export async function inTransaction<Schema, Result>(
  * Runs work that is one statement, and so a transaction of its own, which takes two round trips less. It is run again
  * as in {@link inTransaction}; here nothing can be dropped once the statement has been sent.
  *
- * @param caller when it aborts before `work` begins, nothing is kept and what it throws is thrown
+ * @param caller when it aborts before `work` begins, nothing is kept and its reason is thrown
  */
 export async function inOneStatement<Schema, Result>(
   database: Kysely<Schema>,
   work: (connection: Kysely<Schema>) => Promise<Result>,
-  caller?: Abortable,
+  caller?: CallerState,
 ): Promise<Result> {
   return untilNotBrokenOff(
     () =>
       database.connection().execute(async (connection) => {
         // The wait for a connection may have outlasted the caller.
-        caller?.throwIfAborted();
+        throwIfAborted(caller);
         return work(connection);
       }),
     caller,
@@ -57,10 +53,10 @@ export async function inOneStatement<Schema, Result>(
 
 async function untilNotBrokenOff<Result>(
   run: () => Promise<Result>,
-  caller: Abortable | undefined,
+  caller: CallerState | undefined,
 ): Promise<Result> {
   for (let attempt = 1; ; attempt++) {
-    caller?.throwIfAborted();
+    throwIfAborted(caller);
     try {
       return await run();
     } catch (error) {
@@ -69,4 +65,8 @@ async function untilNotBrokenOff<Result>(
       }
     }
   }
+}
+
+function throwIfAborted(caller: CallerState | undefined): void {
+  if (caller?.aborted) throw caller.reason;
 }

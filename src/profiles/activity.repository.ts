@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Database } from "../schema.ts";
+import type { Database, Transaction } from "../schema.ts";
 import type { ActivityDraft, ActivityPage } from "./activity.ts";
 import { translateMissingUser } from "./foreign-key.ts";
 import type { Page } from "./page.ts";
@@ -22,7 +22,7 @@ interface ActivityRow {
  * @throws UserNotFoundError
  */
 export async function insertActivity(
-  database: Database,
+  transaction: Transaction,
   userId: string,
   id: string,
   { type, description, metadata }: ActivityDraft,
@@ -32,7 +32,7 @@ export async function insertActivity(
     values (${id}, ${userId}, ${type}, ${description}, ${JSON.stringify(metadata)}::jsonb,
       greatest(clock_timestamp(),
         (select max(created_at) + interval '1 microsecond' from user_activities where user_id = ${userId}::uuid)))`
-    .execute(database)
+    .execute(transaction)
     .catch((error: unknown) => {
       throw translateMissingUser(error);
     });

@@ -2,6 +2,8 @@ import { newId } from "../platform/new-id.ts";
 import type { Database } from "../schema.ts";
 import { UserNotFoundError } from "../users/user.errors.ts";
 import { requireUserId } from "../users/user.ts";
+import type { WriteCaller } from "../writes/write-record.ts";
+import { inWriteTransaction } from "../writes/write-transaction.ts";
 import { insertActivity, listActivities } from "./activity.repository.ts";
 import type { ActivityDraft, ActivityPage } from "./activity.ts";
 import { type Page, toPage } from "./page.ts";
@@ -12,7 +14,7 @@ export interface ActivityService {
   /** A page, newest first; see {@link toPage} for its bounds. @throws UserNotFoundError */
   list(userId: string, page: Page, signal?: AbortSignal): Promise<ActivityPage>;
   /** @returns the id of what was recorded @throws UserNotFoundError, InvalidInputError */
-  record(userId: string, draft: ActivityDraft): Promise<string>;
+  record(userId: string, draft: ActivityDraft, caller?: WriteCaller<string>): Promise<string>;
 }
 
 /** Creates the service. Failures of the database pass through as they are. */
@@ -24,7 +26,7 @@ export function createActivityService(database: Database, now: () => Date): Acti
       return found;
     },
 
-    async record(userId, draft) {
+    async record(userId, draft, caller) {
       const id = requireUserId(userId);
       requireStorable({
         activity_type: draft.type,
@@ -32,8 +34,14 @@ export function createActivityService(database: Database, now: () => Date): Acti
         metadata: draft.metadata,
       });
       const activityId = newId(now());
-      await insertActivity(database, id, activityId, draft);
-      return activityId;
+      return inWriteTransaction(
+        database,
+        async (transaction) => {
+          await insertActivity(transaction, id, activityId, draft);
+          return activityId;
+        },
+        caller,
+      );
     },
   };
 }

@@ -1,5 +1,5 @@
 import { type Selectable, sql } from "kysely";
-import type { Database } from "../schema.ts";
+import type { Database, Transaction } from "../schema.ts";
 import { translateMissingUser } from "./foreign-key.ts";
 import type { PreferenceChange } from "./preferences.ts";
 import type { ProfileTables } from "./profile.table.ts";
@@ -31,7 +31,7 @@ export async function findPreferences(
  * @throws UserNotFoundError
  */
 export async function savePreferences(
-  database: Database,
+  transaction: Transaction,
   userId: string,
   change: PreferenceChange,
 ): Promise<PreferenceChange> {
@@ -46,7 +46,7 @@ export async function savePreferences(
       notification_channels = coalesce(excluded.notification_channels, user_preferences.notification_channels),
       additional_preferences = coalesce(excluded.additional_preferences, user_preferences.additional_preferences)
     returning ${columns}`
-    .execute(database)
+    .execute(transaction)
     .catch((error: unknown) => {
       throw translateMissingUser(error);
     });

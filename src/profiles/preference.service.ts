@@ -1,6 +1,8 @@
 import type { Database } from "../schema.ts";
 import { UserNotFoundError } from "../users/user.errors.ts";
 import { requireUserId } from "../users/user.ts";
+import type { WriteCaller } from "../writes/write-record.ts";
+import { inWriteTransaction } from "../writes/write-transaction.ts";
 import { findPreferences, savePreferences } from "./preference.repository.ts";
 import { completePreferences, type PreferenceChange, type UserPreferences } from "./preferences.ts";
 import { requireStorable } from "./storable-input.ts";
@@ -10,7 +12,11 @@ export interface PreferenceService {
   /** @throws UserNotFoundError */
   get(userId: string, signal?: AbortSignal): Promise<UserPreferences>;
   /** Changes what is not undefined. @throws UserNotFoundError, InvalidInputError */
-  update(userId: string, change: PreferenceChange): Promise<UserPreferences>;
+  update(
+    userId: string,
+    change: PreferenceChange,
+    caller?: WriteCaller<UserPreferences>,
+  ): Promise<UserPreferences>;
 }
 
 /** Creates the service. Failures of the database pass through as they are. */
@@ -23,7 +29,7 @@ export function createPreferenceService(database: Database): PreferenceService {
       return completePreferences(id, set);
     },
 
-    async update(userId, change) {
+    async update(userId, change, caller) {
       const id = requireUserId(userId);
       requireStorable({
         theme: change.theme,
@@ -31,7 +37,11 @@ export function createPreferenceService(database: Database): PreferenceService {
         notification_channels: change.notificationChannels,
         additional_preferences: change.additionalPreferences,
       });
-      return completePreferences(id, await savePreferences(database, id, change));
+      return inWriteTransaction(
+        database,
+        async (transaction) => completePreferences(id, await savePreferences(transaction, id, change)),
+        caller,
+      );
     },
   };
 }

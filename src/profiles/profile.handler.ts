@@ -9,6 +9,8 @@ import {
 import { InvalidInputError } from "../platform/errors.ts";
 import { describeHealth, type ServingStatus } from "../platform/service-health.ts";
 import { toUnixSeconds } from "../platform/units.ts";
+import type { AnswerWrite } from "../writes/answer-write.ts";
+import type { WriteCaller } from "../writes/write-record.ts";
 import type { ActivityService } from "./activity.service.ts";
 import type { Activity } from "./activity.ts";
 import { capTotal } from "./page.ts";
@@ -23,6 +25,7 @@ export interface ProfileHandlerDependencies {
   readonly profiles: ProfileService;
   readonly preferences: PreferenceService;
   readonly activities: ActivityService;
+  readonly answerWrite: AnswerWrite;
   readonly health: ServingStatus;
   readonly now: () => Date;
 }
@@ -31,19 +34,24 @@ export interface ProfileHandlerDependencies {
 export function createProfileHandler(
   dependencies: ProfileHandlerDependencies,
 ): ServiceImpl<typeof UserService> {
-  const { profiles, preferences, activities, health, now } = dependencies;
+  const { profiles, preferences, activities, answerWrite, health, now } = dependencies;
   return {
     getUserProfile: async ({ userId }, context) => toProfileMessage(await profiles.get(userId, context)),
 
-    updateUserProfile: async ({ userId, displayName, avatarUrl, bio, location, website }, context) =>
-      toProfileMessage(
-        await profiles.update(userId, { displayName, avatarUrl, bio, location, website }, context),
-      ),
+    updateUserProfile(request, context) {
+      const { userId, displayName, avatarUrl, bio, location, website } = request;
+      const change = { displayName, avatarUrl, bio, location, website };
+      return answerWrite(context, request, {
+        write: (caller: WriteCaller<Profile>) => profiles.update(userId, change, context, caller),
+        answer: toProfileMessage,
+        subject: ({ account }) => account.id,
+      });
+    },
 
     getUserPreferences: async ({ userId }, { signal }) =>
       toPreferencesMessage(await preferences.get(userId, signal)),
 
-    updateUserPreferences: async (request) => {
+    updateUserPreferences(request, context) {
       const { userId, theme, language, notificationsEnabled } = request;
       const change = {
         theme,
@@ -53,7 +61,11 @@ export function createProfileHandler(
         notificationChannels: unlessEmpty(request.notificationChannels),
         additionalPreferences: unlessEmpty(request.additionalPreferences),
       };
-      return toPreferencesMessage(await preferences.update(userId, change));
+      return answerWrite(context, request, {
+        write: (caller: WriteCaller<UserPreferences>) => preferences.update(userId, change, caller),
+        answer: toPreferencesMessage,
+        subject: (updated) => updated.userId,
+      });
     },
 
     getUserActivity: async ({ userId, limit, offset }, { signal }) => {
@@ -65,10 +77,15 @@ export function createProfileHandler(
       };
     },
 
-    recordUserActivity: async ({ userId, activityType, description, metadata }) => ({
-      activityId: await activities.record(userId, { type: activityType, description, metadata }),
-      success: true,
-    }),
+    recordUserActivity(request, context) {
+      const { userId, activityType: type, description, metadata } = request;
+      return answerWrite(context, request, {
+        write: (caller: WriteCaller<string>) =>
+          activities.record(userId, { type, description, metadata }, caller),
+        answer: (activityId) => ({ activityId, success: true }),
+        subject: () => userId.toLowerCase(),
+      });
+    },
 
     getUserByEmail: async ({ email }, context) => toProfileMessage(await profiles.getByEmail(email, context)),
 

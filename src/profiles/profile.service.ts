@@ -6,6 +6,7 @@ import { UserNotFoundError } from "../users/user.errors.ts";
 import type { UserService } from "../users/user.service.ts";
 import { requireUserId } from "../users/user.ts";
 import { lockUser } from "../users/user-lock.ts";
+import { mapCaller, type WriteCaller } from "../writes/write-record.ts";
 import type { AccountSource, Caller } from "./account-source.ts";
 import { type Page, toPage } from "./page.ts";
 import { findProfiles, saveProfile } from "./profile.repository.ts";
@@ -30,9 +31,15 @@ export interface ProfileService {
    * Changes what is not undefined: one event if anything differs, none if not. Where it fails with
    * AuthUnavailableError, nothing has changed.
    *
+   * @param writer the caller of the write
    * @throws UserNotFoundError, InvalidInputError, AuthUnavailableError
    */
-  update(userId: string, change: ProfileChange, caller?: Caller): Promise<Profile>;
+  update(
+    userId: string,
+    change: ProfileChange,
+    caller?: Caller,
+    writer?: WriteCaller<Profile>,
+  ): Promise<Profile>;
   /** A page of those who match, best first; see {@link toPage} for its bounds. @throws what the search throws */
   search(query: ProfileQuery, caller?: Caller): Promise<{ profiles: readonly Profile[]; total: number }>;
 }
@@ -83,7 +90,7 @@ export function createProfileService(dependencies: ProfileServiceDependencies): 
       return get(id, caller);
     },
 
-    async update(userId, change, caller) {
+    async update(userId, change, caller, writer: WriteCaller<Profile> | undefined = caller?.signal) {
       const id = requireUserId(userId);
       requireStorable({
         display_name: change.displayName,
@@ -96,7 +103,7 @@ export function createProfileService(dependencies: ProfileServiceDependencies): 
       const account = await accounts.get(id, caller);
       const entry = await log.write(
         (transaction) => writeChange(transaction, id, change, now()),
-        caller?.signal,
+        mapCaller(writer, (written: ProfileEntry) => toProfile(account, written)),
       );
       return toProfile(account, entry);
     },

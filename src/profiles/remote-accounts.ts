@@ -32,7 +32,7 @@ const maxConcurrency = 16;
  * Prepares a client of auth.AuthService, over connections to all of its host's addresses. It is connected to on
  * first use, so it need not be there yet.
  *
- * @throws Error where the URL is none that gRPC can be spoken at
+ * @throws Error where the URL is none that gRPC can be spoken at, or the credential none that can be sent there
  */
 export function createRemoteAccounts(options: RemoteAccountsOptions): RemoteAccounts {
   const { url, timeoutMs = 2_000, retry = { firstMs: 20, longestMs: 500 }, ...connections } = options;
@@ -90,6 +90,13 @@ function translate(error: unknown): Error {
     case Code.DeadlineExceeded:
     case Code.ResourceExhausted:
       return new AuthUnavailableError({ cause: error });
+    case Code.Unauthenticated:
+    case Code.PermissionDenied:
+      // Our fault, not our caller's, who has shown something else: INTERNAL, and this in the log.
+      return new Error(
+        `auth refuses this process (${Code[code]}): AUTH_API_KEY must be a good API key with the scope accounts:read`,
+        { cause: error },
+      );
     default:
       return new Error(`auth refused to give an account: ${Code[code]}`, { cause: error });
   }

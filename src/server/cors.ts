@@ -55,7 +55,8 @@ export function createCorsFields(
         };
 }
 
-function allowOrigins(origins: readonly string[] | undefined): (origin: string) => boolean {
+/** Says of an origin whether it may call. @param origins as {@link createCorsOptions} takes them */
+export function allowOrigins(origins: readonly string[] | undefined): (origin: string) => boolean {
   const allowed = new Set(origins);
   return (origin) =>
     origins === undefined ? isLoopbackOrigin(origin) : allowed.has("*") || allowed.has(origin);

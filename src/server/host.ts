@@ -1,38 +1,36 @@
-import { readFile } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
 import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
 import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
-import fastifyCors from "@fastify/cors";
-import {
-  type FastifyInstance,
-  type FastifyServerFactory,
-  type FastifyServerOptions,
-  fastify,
-  LogController,
-} from "fastify";
+import type { FastifyServerFactory } from "fastify";
 import { createLane } from "../lane/lane.ts";
 import type { Config } from "../platform/config.ts";
 import type { Logger } from "../platform/logger.ts";
+import { anonymous, unasked } from "../platform/principal.ts";
 import { createCallerContext } from "./caller-address.ts";
 import { refuseMalformedGet } from "./connect-get.ts";
-import { createCorsFields, createCorsOptions } from "./cors.ts";
+import { createCorsFields } from "./cors.ts";
+import { createGate } from "./gate.ts";
 import { acceptGrpcWebText } from "./grpc-web-text.ts";
 import { acceptHalfDuplexOverHttp1 } from "./half-duplex.ts";
 import type { HealthStatus } from "./health/health.status.ts";
-import { type HttpDocument, serveDocuments } from "./http-document.ts";
+import { createHttpApp } from "./http-app.ts";
+import type { HttpDocument } from "./http-document.ts";
+import type { Access } from "./interceptors/access.ts";
 import { createEndingsInterceptor, shutdownError } from "./interceptors/endings.ts";
 import { createErrorInterceptor } from "./interceptors/errors.ts";
+import { createFailureTranslation, type OnRefusal } from "./interceptors/failure-translation.ts";
+import { createPageInterceptor } from "./interceptors/pages.ts";
 import { createValidationInterceptor } from "./interceptors/validation.ts";
+import { formatHost, type ListenVariable, listen } from "./listen.ts";
 import { shortenLongTimeouts } from "./long-timeout.ts";
-import { mountHandlers } from "./mount.ts";
-import { createOnePort, type OnePort, type RequestListener, type TlsMaterial } from "./one-port.ts";
+import { createOnePort, type OnePort, type RequestListener } from "./one-port.ts";
+import { createPageRules, keepPagesOff } from "./page-rules.ts";
 import { rejectMalformedTarget } from "./request-target.ts";
 import { createStallGuard } from "./stall-guard.ts";
+import { openTls, type TlsOptions } from "./tls.ts";
 import { blameCallerForUndecodableBytes } from "./undecodable.ts";
-import { answerUnknownPath } from "./unknown-rpc.ts";
 import { allowEarlyAnswer } from "./unread-body.ts";
 
-/** The public listener with everything on it. */
+/** A listener with everything on it. */
 export interface Host {
   /** Where it is reached, e.g. `http://127.0.0.1:8080`. */
   readonly url: string;
@@ -40,11 +38,10 @@ export interface Host {
   close(): Promise<void>;
 }
 
-/** The part of the configuration that the host reads. */
+/** The part of the configuration that the host reads; `listen` and `tls` are the listener's own. */
 export type HostConfig = Pick<
   Config,
   | "listen"
-  | "tls"
   | "corsOrigins"
   | "lane"
   | "maxMessageBytes"
@@ -52,7 +49,7 @@ export type HostConfig = Pick<
   | "streamStallTimeoutMs"
   | "drainTimeoutMs"
 > &
-  Partial<Pick<Config, "trustedProxies">>;
+  Partial<Pick<Config, "trustedProxies">> & { readonly tls?: Config["tls"] | undefined };
 
 /** What the host is made of. */
 export interface HostDependencies {
@@ -62,35 +59,63 @@ export interface HostDependencies {
   readonly routes: (router: ConnectRouter) => void;
   readonly health: HealthStatus;
   readonly documents?: readonly HttpDocument[];
+  /** Finds out who calls, and whether they may; undefined: nobody is asked, and everybody may everything. */
+  readonly access?: Access | undefined;
+  /** Told of each call that is refused. */
+  readonly onRefusal?: OnRefusal | undefined;
+  /** The variable that `listen` comes from. */
+  readonly variable?: ListenVariable;
+  /** How TLS is spoken, where the usual is not wanted. */
+  readonly tlsOptions?: TlsOptions;
 }
 
-/** Listens. @throws the system's error where the address cannot be had, or a TLS file cannot be read. */
+/** Listens. @throws ListenError where the address cannot be had; what {@link openTls} throws */
 export async function openHost(dependencies: HostDependencies): Promise<Host> {
-  const { config, logger, routes, health, documents = [] } = dependencies;
+  const {
+    config,
+    logger,
+    routes,
+    health,
+    documents = [],
+    access,
+    onRefusal,
+    variable = "LISTEN",
+    tlsOptions,
+  } = dependencies;
   const shutdown = new AbortController();
   const stallGuard = createStallGuard(config.streamStallTimeoutMs);
-  const tls = await readTlsMaterial(config);
-  const errors = createErrorInterceptor(logger);
+  const tls = config.tls && (await openTls(config.tls, logger, tlsOptions));
+  const translate = createFailureTranslation(logger, onRefusal);
+  const errors = createErrorInterceptor(translate);
+  const gate = access && createGate(access, translate);
   const validation = createValidationInterceptor();
-  const contextValues = createCallerContext(config.trustedProxies ?? []);
+  const doors = access === undefined ? [] : [access.interceptor];
+  // Where a credential is asked for, it protects; elsewhere pages must not lend callers from outside their browser.
+  const pages = access === undefined ? createPageRules(config.corsOrigins) : undefined;
+  const contextValues = createCallerContext(
+    config.trustedProxies ?? [],
+    access === undefined ? unasked : anonymous,
+  );
   const messages = {
     acceptCompression: [compressionGzip, compressionBrotli],
     readMaxBytes: config.maxMessageBytes,
     writeMaxBytes: config.maxMessageBytes,
   };
-  const lane =
+  const fullLane =
     config.lane === "off"
       ? undefined
       : createLane({
           routes,
           // It ends calls by itself, at their deadline and when nobody waits for them any more.
-          interceptors: [errors, validation],
+          interceptors: [errors, ...doors, validation],
+          ...(gate && { gate }),
           ...messages,
           shutdownSignal: shutdown.signal,
           stallTimeoutMs: config.streamStallTimeoutMs,
           commonFields: createCorsFields(config.corsOrigins),
           contextValues,
         });
+  const lane = fullLane && pages ? keepPagesOff(fullLane, pages) : fullLane;
   let port: OnePort | undefined;
 
   const serverFactory: FastifyServerFactory = (handle) => {
@@ -108,20 +133,21 @@ export async function openHost(dependencies: HostDependencies): Promise<Host> {
     return port.server as ReturnType<FastifyServerFactory>;
   };
 
-  const app = fastify({
-    serverFactory,
-    loggerInstance: logger,
-    logController: new LogController({ disableRequestLogging: true }),
-    exposeHeadRoutes: false,
-    schemaController: withoutSchemas,
-    return503OnClosing: false,
-  }) as unknown as FastifyInstance;
-  await app.register(fastifyCors, createCorsOptions(config.corsOrigins));
   const router = createConnectRouter({
-    // From the outside in: whatever fails is translated; then a call ends when nobody waits for it; what
-    // reaches a handler has passed its rules.
-    interceptors: [errors, createEndingsInterceptor(shutdown.signal), validation],
-    requestGate: blameCallerForUndecodableBytes,
+    // From the outside in: whatever fails is translated; nobody gets further who may not; then a call ends when
+    // nobody waits for it; what reaches a handler has passed its rules.
+    interceptors: [
+      errors,
+      ...doors,
+      ...(pages ? [createPageInterceptor(pages)] : []),
+      createEndingsInterceptor(shutdown.signal),
+      validation,
+    ],
+    async requestGate(context) {
+      blameCallerForUndecodableBytes(context);
+      const refusal = await gate?.(context.method, context.values);
+      if (refusal !== undefined) throw refusal;
+    },
     ...messages,
   });
   routes(router);
@@ -130,52 +156,30 @@ export async function openHost(dependencies: HostDependencies): Promise<Host> {
     .map(shortenLongTimeouts)
     .map(acceptHalfDuplexOverHttp1)
     .map(acceptGrpcWebText);
-  await mountHandlers(app, handlers, { stallGuard, contextValues, logger });
-  app.get("/healthz", () => ({ status: "ok" }));
-  app.get("/readyz", (_request, reply) =>
-    reply.code(health.isServing ? 200 : 503).send({ status: health.isServing ? "ready" : "not ready" }),
-  );
-  serveDocuments(app, documents);
-  app.setNotFoundHandler(answerUnknownPath);
-  await app.listen({
-    host: config.listen.host,
-    port: config.listen.port,
-    listenTextResolver: () => "listening",
-  });
+  const { corsOrigins } = config;
+  const mounted = { handlers, stallGuard, contextValues, logger };
+  const app = await createHttpApp({ serverFactory, corsOrigins, health, documents, ...mounted });
 
+  async function release(): Promise<void> {
+    stallGuard.close();
+    lane?.close();
+    tls?.close();
+    await app.close();
+  }
+
+  let bound: number;
+  try {
+    bound = await listen(app, config.listen, variable);
+  } catch (error) {
+    await release();
+    throw error;
+  }
   return {
-    url: formatUrl(config, (app.server.address() as AddressInfo).port),
+    url: `${tls === undefined ? "http" : "https"}://${formatHost(config.listen.host)}:${bound}`,
     async close() {
       shutdown.abort(shutdownError());
       await port?.drain(config.drainTimeoutMs);
-      stallGuard.close();
-      lane?.close();
-      await app.close();
+      await release();
     },
   };
-}
-
-/** Fastify would otherwise load its two compilers of JSON schemas, a hundred modules, for routes that have none. */
-const withoutSchemas: NonNullable<FastifyServerOptions["schemaController"]> = {
-  compilersFactory: { buildValidator: refuseSchemas, buildSerializer: refuseSchemas },
-};
-
-function refuseSchemas(): never {
-  throw new Error("no route here has a JSON schema; to give it one, remove `withoutSchemas`");
-}
-
-async function readTlsMaterial({ tls }: HostConfig): Promise<TlsMaterial | undefined> {
-  if (tls === undefined) {
-    return undefined;
-  }
-  return {
-    cert: await readFile(tls.certPath),
-    key: await readFile(tls.keyPath),
-    clientCa: tls.clientCaPath === undefined ? undefined : await readFile(tls.clientCaPath),
-  };
-}
-
-function formatUrl(config: HostConfig, port: number): string {
-  const { host } = config.listen;
-  return `${config.tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }

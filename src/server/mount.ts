@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { FastifyInstance, FastifyReply } from "fastify";
+import { clientCertificateOf } from "../lane/client-certificate.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { createCallerContext } from "./caller-address.ts";
 import type { StallGuard } from "./stall-guard.ts";
@@ -27,10 +28,10 @@ export async function mountHandlers(
   dependencies: MountDependencies,
 ): Promise<void> {
   const { logger } = dependencies;
+  // Connect reads the body itself, whatever type it has; and where nothing is served, what it has is no matter.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (_request, _payload, parsed) => parsed(null));
   await app.register(async (scope) => {
-    // Connect reads the body itself, whatever type it has.
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser("*", (_request, _payload, parsed) => parsed(null));
     for (const handler of handlers) {
       scope.all(handler.requestPath, (request, reply) => {
         reply.hijack();
@@ -50,8 +51,14 @@ async function answer(
   request: IncomingMessage,
   reply: FastifyReply,
 ): Promise<void> {
-  const { headers: requestHeaders, socket } = request;
-  const values = contextValues({ requestHeaders, remoteAddress: socket.remoteAddress });
+  const { headers: requestHeaders, rawHeaders, socket } = request;
+  const values = contextValues({
+    requestHeaders,
+    rawHeaders,
+    remoteAddress: socket.remoteAddress,
+    // Now: over HTTP/2 the socket cannot be asked once the connection has closed.
+    clientCertificate: clientCertificateOf(socket),
+  });
   const response = await handler(universalRequestFromNodeRequest(request, reply.raw, undefined, values));
   // What hooks (CORS) have set, which Fastify itself sends only for the answers that it writes.
   for (const [name, value] of Object.entries(reply.getHeaders())) {

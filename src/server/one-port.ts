@@ -1,7 +1,8 @@
 import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
-import tls from "node:tls";
+import { TLSSocket } from "node:tls";
+import type { TlsEndpoint } from "./tls.ts";
 
 /** Answers a request of either HTTP version. */
 export type RequestListener = (
@@ -10,15 +11,11 @@ export type RequestListener = (
 ) => void;
 
 /** Answers a request on an HTTP/2 stream before Node's compatibility layer sees it. False: not touched. */
-export type StreamListener = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => boolean;
-
-/** What the port is protected by; the texts are PEM. */
-export interface TlsMaterial {
-  readonly cert: string | Buffer;
-  readonly key: string | Buffer;
-  /** Clients must show a certificate that one of these has signed. */
-  readonly clientCa?: string | Buffer | undefined;
-}
+export type StreamListener = (
+  stream: http2.ServerHttp2Stream,
+  headers: http2.IncomingHttpHeaders,
+  rawHeaders: readonly string[],
+) => boolean;
 
 /** HTTP/1.1 and HTTP/2 on one port. */
 export interface OnePort {
@@ -54,7 +51,8 @@ const maxSessionMegabytes = 1_000_000;
 export function createOnePort(
   listener: RequestListener,
   options: {
-    readonly tls?: TlsMaterial | undefined;
+    /** What the port is protected by; undefined: cleartext. */
+    readonly tls?: Pick<TlsEndpoint, "createServer"> | undefined;
     readonly maxStreamsPerConnection: number;
     readonly takeStream?: StreamListener | undefined;
   },
@@ -76,13 +74,23 @@ export function createOnePort(
   const http2Server = http2.createServer({
     settings: { maxConcurrentStreams: options.maxStreamsPerConnection },
     maxSessionMemory: maxSessionMegabytes,
+    // Otherwise a field with space around its value is dropped: a call whose credential is in it would be the
+    // connection's certificate's. HTTP/1.1 takes the space away; whoever reads such a field does.
+    strictFieldWhitespaceValidation: false,
   });
   // Never listens either: it makes a request and a response of each stream that it is handed.
   const compatible = http2.createServer(
     listener as (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => void,
   );
-  http2Server.on("stream", (stream, headers, ...rest) => {
-    if (options.takeStream?.(stream, headers) !== true) compatible.emit("stream", stream, headers, ...rest);
+  http2Server.on("stream", (stream, headers, flags, rawHeaders) => {
+    if (stream.destroyed || stream.closed) {
+      // Taken back along with its beginning; Node's compatibility layer would throw on an expectation.
+      stream.on("error", () => {});
+      return;
+    }
+    if (options.takeStream?.(stream, headers, rawHeaders) !== true) {
+      compatible.emit("stream", stream, headers, flags, rawHeaders);
+    }
   });
   http2Server.on("session", (session) => {
     sessions.add(session);
@@ -93,11 +101,12 @@ export function createOnePort(
   function accept(socket: net.Socket): void {
     // Before a protocol owns the socket, a reset has nobody else to go to.
     socket.on("error", () => socket.destroy());
-    if (socket instanceof tls.TLSSocket && socket.alpnProtocol) {
+    if (socket instanceof TLSSocket && socket.alpnProtocol) {
       (socket.alpnProtocol === "h2" ? http2Server : http1).emit("connection", socket);
       return;
     }
     silent.add(socket);
+    let seen: Buffer = Buffer.alloc(0);
     const timer = setTimeout(() => socket.destroy(), firstBytesTimeoutMs);
     socket.once("close", decide);
     socket.on("readable", sniff);
@@ -110,22 +119,23 @@ export function createOnePort(
     function sniff(): void {
       const bytes: Buffer | null = socket.read();
       if (bytes === null) return;
-      socket.unshift(bytes);
-      const length = Math.min(bytes.length, prefaceStart.length);
-      const isPrefix = bytes.subarray(0, length).equals(prefaceStart.subarray(0, length));
+      seen = Buffer.concat([seen, bytes]);
+      const length = Math.min(seen.length, prefaceStart.length);
+      const isPrefix = seen.subarray(0, length).equals(prefaceStart.subarray(0, length));
       if (isPrefix && length < prefaceStart.length) return;
+      // Only now: what is put back makes the socket readable at once, and sniffing again would never end.
+      socket.unshift(seen);
       decide();
       socket.off("readable", sniff);
       (isPrefix ? http2Server : http1).emit("connection", socket);
     }
   }
 
-  const server = options.tls === undefined ? net.createServer() : createTlsServer(options.tls);
+  const server = options.tls?.createServer(accept) ?? net.createServer(accept);
   server.on("connection", (socket: net.Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
-  server.on(options.tls === undefined ? "connection" : "secureConnection", accept);
 
   return {
     server,
@@ -145,18 +155,4 @@ export function createOnePort(
       http1.close();
     },
   };
-}
-
-function createTlsServer(material: TlsMaterial): tls.Server {
-  return tls.createServer({
-    cert: material.cert,
-    key: material.key,
-    minVersion: "TLSv1.2",
-    ALPNProtocols: ["h2", "http/1.1"],
-    ...(material.clientCa !== undefined && {
-      ca: material.clientCa,
-      requestCert: true,
-      rejectUnauthorized: true,
-    }),
-  });
 }

@@ -10,6 +10,9 @@ import type { RequestListener } from "./one-port.ts";
  * neither reads to its end nor closes.
  */
 export function allowEarlyAnswer(...[request, response]: Parameters<RequestListener>): void {
+  // Node tells a request that its connection broke if anybody listens, and does so a moment after it has looked: where
+  // its reader has stopped listening in that moment, nobody would take the error, and it would end the process.
+  for (const message of [request, response]) message.on("error", () => {});
   request[Symbol.asyncIterator] = () => request.iterator({ destroyOnReturn: false });
   const { stream } = response;
   if (stream) {

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Database, Transaction } from "../schema.ts";
+import { findKeptKeys } from "../writes/repetitions.ts";
 import type { Account, LoginSubject } from "./account.ts";
 import { findUsers } from "./user.repository.ts";
 import { type AccountRow, accountColumns, anyOf, type KeyColumn, toAccount } from "./user-rows.ts";
@@ -37,19 +38,27 @@ export async function emailExists(database: Database, email: string): Promise<bo
  * transactions never wait for each other.
  *
  * @param mayWait whether to wait for rows that others have locked; if not, their ids are told apart
+ * @param keyHashes idempotency keys, of which those are named that are known to have been used; only where there is a
+ * user
  */
 export async function lockUsers(
   transaction: Transaction,
   ids: readonly string[],
   mayWait: boolean,
-): Promise<{ users: Map<string, Account>; busyIds: Set<string> }> {
-  const { rows } = await sql<AccountRow>`
-    select ${accountColumns} from users where id = ${anyOf("id", ids)}
+  keyHashes: readonly Buffer[] = [],
+): Promise<{ users: Map<string, Account>; busyIds: Set<string>; keptKeys: Set<string> }> {
+  const keptKeys = keyHashes.length === 0 ? sql`null` : findKeptKeys(keyHashes);
+  const { rows } = await sql<AccountRow & { kept_keys: string[] | null }>`
+    select ${accountColumns}, ${keptKeys} as kept_keys from users where id = ${anyOf("id", ids)}
     order by id for update ${sql.raw(mayWait ? "" : "skip locked")}`.execute(transaction);
   const users = new Map(rows.map((row) => [row.id, toAccount(row)]));
   const missing = mayWait ? [] : ids.filter((id) => !users.has(id));
   const busy = missing.length === 0 ? [] : await findUsers(transaction, "id", missing);
-  return { users, busyIds: new Set(busy.map((user) => user.id)) };
+  return {
+    users,
+    busyIds: new Set(busy.map((user) => user.id)),
+    keptKeys: new Set(rows[0]?.kept_keys),
+  };
 }
 
 /**

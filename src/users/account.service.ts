@@ -3,6 +3,7 @@ import type { EventWriter } from "../events/event-writer.ts";
 import type { CallerState } from "../platform/batcher.ts";
 import { isStorableText } from "../platform/storable-text.ts";
 import type { Database } from "../schema.ts";
+import { mapCaller, type WriteCaller } from "../writes/write-record.ts";
 import * as repository from "./account.repository.ts";
 import {
   type Account,
@@ -13,7 +14,6 @@ import {
 } from "./account.ts";
 import * as passwords from "./password.repository.ts";
 import { EmailTakenError, UserNotFoundError } from "./user.errors.ts";
-
 import { normalizeEmail, requireUserId } from "./user.ts";
 import { createAccountLookup } from "./user-lookup.ts";
 import type { UserWriter } from "./user-writer.ts";
@@ -24,15 +24,15 @@ import type { UserWriter } from "./user-writer.ts";
  */
 export interface AccountService {
   /** @throws InvalidInputError, EmailTakenError */
-  create(input: NewAccount, signal?: AbortSignal): Promise<Account>;
+  create(input: NewAccount, caller?: WriteCaller<Account>): Promise<Account>;
   /** Concurrent callers share queries. @throws UserNotFoundError */
   get(id: string, signal?: CallerState): Promise<Account>;
   /** Without regard to case; concurrent callers share queries. @throws UserNotFoundError */
   getByEmail(email: string, signal?: CallerState): Promise<Account>;
   /** One event, whatever changes; none where nothing does. @throws UserNotFoundError, InvalidInputError, EmailTakenError */
-  update(id: string, change: AccountChange, signal?: CallerState): Promise<Account>;
+  update(id: string, change: AccountChange, caller?: WriteCaller<Account>): Promise<Account>;
   /** @throws UserNotFoundError */
-  delete(id: string, signal?: CallerState): Promise<void>;
+  delete(id: string, caller?: WriteCaller<void>): Promise<void>;
   /** Without regard to case. */
   exists(email: string, signal?: AbortSignal): Promise<boolean>;
   /** The account that logs in with an email, and its password's hash. */
@@ -58,7 +58,7 @@ export function createAccountService(dependencies: AccountServiceDependencies): 
   const lookup = createAccountLookup(database);
 
   return {
-    create(input, signal) {
+    create(input, caller) {
       // No group commit: the password's hash has taken a hundred times as long as the transaction does.
       return log.write(async (transaction) => {
         const account = createAccount(input, now());
@@ -71,7 +71,7 @@ export function createAccountService(dependencies: AccountServiceDependencies): 
           account.createdAt,
         );
         return { result: account, events: [draftEvent("user_registered", account, account.createdAt)] };
-      }, signal);
+      }, caller);
     },
 
     async get(id, signal) {
@@ -83,12 +83,15 @@ export function createAccountService(dependencies: AccountServiceDependencies): 
       return lookup.email(normalizeEmail(email), signal);
     },
 
-    async update(id, change, signal) {
-      return writer.change({ kind: "update", id: requireUserId(id), change }, signal);
+    async update(id, change, caller) {
+      return writer.change({ kind: "update", id: requireUserId(id), change }, caller);
     },
 
-    async delete(id, signal) {
-      await writer.change({ kind: "delete", id: requireUserId(id) }, signal);
+    async delete(id, caller) {
+      await writer.change(
+        { kind: "delete", id: requireUserId(id) },
+        mapCaller(caller, () => {}),
+      );
     },
 
     async exists(email, signal) {

@@ -1,4 +1,4 @@
-import type { ServiceImpl } from "@connectrpc/connect";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type {
   GetUserRequest,
   UpdateUserRequest,
@@ -6,10 +6,16 @@ import type {
 } from "../../gen/users/v1/users_pb.ts";
 import { toUserMessage } from "../events/user-snapshot.ts";
 import { callerOf } from "../lane/caller.ts";
+import type { AccountGuard } from "../platform/account-guard.ts";
+import type { CallerState } from "../platform/batcher.ts";
+import { callScope } from "../platform/call-scope.ts";
 import { InvalidInputError, throwWithin } from "../platform/errors.ts";
+import type { AnswerWrite } from "../writes/answer-write.ts";
+import type { WriteCaller } from "../writes/write-record.ts";
 import type { UserChange } from "./account.ts";
 import type { UserKey } from "./user.repository.ts";
 import type { UserService } from "./user.service.ts";
+import type { User } from "./user.ts";
 
 type UserServiceImpl = ServiceImpl<typeof UserServiceDesc>;
 
@@ -20,12 +26,19 @@ type UserServiceImpl = ServiceImpl<typeof UserServiceDesc>;
 export function createUserHandler(
   users: UserService,
   streamUserEvents: UserServiceImpl["streamUserEvents"],
+  answerWrite: AnswerWrite,
+  accountGuard: AccountGuard,
 ): UserServiceImpl {
+  const assertMayChange = (id: string, { values }: HandlerContext, caller: CallerState): Promise<void> =>
+    accountGuard.assertMayChange(values.get(callScope).principal, id, caller);
+
   return {
-    async registerUser({ email, username }, context) {
-      const user = await users.register({ email, username }, callerOf(context));
-      return { id: user.id, email: user.email, username: user.username, status: "active" };
-    },
+    registerUser: (request, context) =>
+      answerWrite(context, request, {
+        write: (caller) => users.register({ email: request.email, username: request.username }, caller),
+        answer: ({ id, email, username }) => ({ id, email, username, status: "active" }),
+        subject: idOf,
+      }),
     getUser: async (request, context) => ({
       user: toUserMessage(await users.get(toUserKey(request), callerOf(context))),
     }),
@@ -36,24 +49,51 @@ export function createUserHandler(
       const page = await users.list({ size: pageSize, token: pageToken }, signal);
       return { users: page.users.map(toUserMessage), nextPageToken: page.nextToken };
     },
-    async updateUser(request, context) {
-      const change = toUserChange(request);
-      const updating = users.update(request.user?.id ?? "", change, callerOf(context));
-      return { user: toUserMessage(await updating.catch((error) => throwWithin("user", error))) };
+    updateUser(request, context) {
+      const id = request.user?.id ?? "";
+      return answerWrite(context, request, {
+        async write(caller: WriteCaller<User>) {
+          await assertMayChange(id, context, caller);
+          return users.update(id, toUserChange(request), caller).catch((error) => throwWithin("user", error));
+        },
+        answer: toAnswer,
+        subject: idOf,
+      });
     },
-    activateUser: async ({ id }, context) => ({
-      user: toUserMessage(await users.setActive(id, true, callerOf(context))),
-    }),
-    deactivateUser: async ({ id }, context) => ({
-      user: toUserMessage(await users.setActive(id, false, callerOf(context))),
-    }),
-    async deleteUser({ id }, context) {
-      await users.delete(id, callerOf(context));
-      return {};
-    },
+    activateUser: (request, context) =>
+      answerWrite(context, request, {
+        async write(caller: WriteCaller<User>) {
+          await assertMayChange(request.id, context, caller);
+          return users.setActive(request.id, true, caller);
+        },
+        answer: toAnswer,
+        subject: idOf,
+      }),
+    deactivateUser: (request, context) =>
+      answerWrite(context, request, {
+        async write(caller: WriteCaller<User>) {
+          await assertMayChange(request.id, context, caller);
+          return users.setActive(request.id, false, caller);
+        },
+        answer: toAnswer,
+        subject: idOf,
+      }),
+    deleteUser: (request, context) =>
+      answerWrite(context, request, {
+        async write(caller: WriteCaller<void>) {
+          await assertMayChange(request.id, context, caller);
+          await users.delete(request.id, caller);
+        },
+        answer: () => ({}),
+        subject: () => request.id.toLowerCase(),
+      }),
     streamUserEvents,
   };
 }
+
+const idOf = ({ id }: User): string => id;
+
+const toAnswer = (user: User) => ({ user: toUserMessage(user) });
 
 function toUserKey(request: GetUserRequest): UserKey {
   if (request.id !== "") return { column: "id", value: request.id };

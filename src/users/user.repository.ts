@@ -100,7 +100,7 @@ export async function insertUsers(
  */
 export const insertDraftedUsers: RawBuilder<unknown> = sql`
   insert into users (id, email, username, is_active, created_at)
-  select user_id, email, username, is_active, created_at::timestamptz from draft order by ordinal
+  select user_id, email, username, is_active, created_at::timestamptz from draft order by ordinality
   on conflict do nothing
   returning id as user_id`;
 

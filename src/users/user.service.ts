@@ -1,6 +1,7 @@
 import type { CallerState } from "../platform/batcher.ts";
 import { isStorableText } from "../platform/storable-text.ts";
 import type { Database } from "../schema.ts";
+import { mapCaller, type WriteCaller } from "../writes/write-record.ts";
 import { type AccountChange, toUser, type UserChange } from "./account.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
 import { InvalidPageTokenError, UserNotFoundError } from "./user.errors.ts";
@@ -21,7 +22,7 @@ import type { UserWriter } from "./user-writer.ts";
  */
 export interface UserService {
   /** @throws InvalidInputError, EmailTakenError, UsernameTakenError */
-  register(input: { email: string; username: string }, signal?: CallerState): Promise<User>;
+  register(input: { email: string; username: string }, caller?: WriteCaller<User>): Promise<User>;
   /** Looks up by one key, emails and usernames without regard to case. @throws UserNotFoundError */
   get(key: UserKey, signal?: CallerState): Promise<User>;
   /** The users that exist, in the order of the ids, each once. */
@@ -29,11 +30,11 @@ export interface UserService {
   /** A page of all users, oldest first. @throws InvalidPageTokenError */
   list(page: { size: number; token: string }, signal?: AbortSignal): Promise<UserPage>;
   /** @throws UserNotFoundError, InvalidInputError, EmailTakenError, UsernameTakenError */
-  update(id: string, change: UserChange, signal?: CallerState): Promise<User>;
+  update(id: string, change: UserChange, caller?: WriteCaller<User>): Promise<User>;
   /** @throws UserNotFoundError */
-  setActive(id: string, isActive: boolean, signal?: CallerState): Promise<User>;
+  setActive(id: string, isActive: boolean, caller?: WriteCaller<User>): Promise<User>;
   /** @throws UserNotFoundError */
-  delete(id: string, signal?: CallerState): Promise<void>;
+  delete(id: string, caller?: WriteCaller<void>): Promise<void>;
 }
 
 /** A page of users and the token of the next, which is empty on the last. */
@@ -56,13 +57,13 @@ export interface UserServiceDependencies {
 export function createUserService({ database, writer, now }: UserServiceDependencies): UserService {
   const lookup = createUserLookup(database);
 
-  async function update(id: string, change: AccountChange, signal?: CallerState): Promise<User> {
-    return toUser(await writer.change({ kind: "update", id: requireUserId(id), change }, signal));
+  async function update(id: string, change: AccountChange, caller?: WriteCaller<User>): Promise<User> {
+    return toUser(await writer.change({ kind: "update", id: requireUserId(id), change }, caller));
   }
 
   return {
-    async register(input, signal) {
-      return writer.register(createUser(input, now()), signal);
+    async register(input, caller) {
+      return writer.register(createUser(input, now()), caller);
     },
 
     get(key, signal) {
@@ -98,10 +99,13 @@ export function createUserService({ database, writer, now }: UserServiceDependen
 
     update,
 
-    setActive: (id, isActive, signal) => update(id, { isActive }, signal),
+    setActive: (id, isActive, caller) => update(id, { isActive }, caller),
 
-    async delete(id, signal) {
-      await writer.change({ kind: "delete", id: requireUserId(id) }, signal);
+    async delete(id, caller) {
+      await writer.change(
+        { kind: "delete", id: requireUserId(id) },
+        mapCaller(caller, () => {}),
+      );
     },
   };
 }

@@ -28,18 +28,44 @@ const unaryCalls = (client: UserBridgeClient): Readonly<Record<string, () => Pro
 const reads = ["GetUser", "BatchGetUsers", "ListUsers"];
 
 describe("a client's calls", () => {
-  test("are repeated exactly where the contract says that they have no side effects", async (t) => {
-    const server = await script(t, (_, earlierCalls) => (earlierCalls < 2 ? "unavailable" : "empty"));
+  test("are repeated, writes with one key in all attempts and another in each call", async (t) => {
+    const server = await script(t, (_, earlierCalls) => (earlierCalls % 3 < 2 ? "unavailable" : "empty"));
     const client = createUserBridgeClient({ baseUrl: server.url, retry: { firstMs: 1, longestMs: 2 } });
     const calls = unaryCalls(client);
     const unary = UserService.methods.filter((method) => method.methodKind === "unary");
     assert.deepEqual(Object.keys(calls).sort(), unary.map((method) => method.name).sort());
+    const allKeys = new Set<string>();
     for (const [method, call] of Object.entries(calls)) {
-      if (reads.includes(method)) await call();
-      else await expectError(call(), { code: Code.Unavailable });
-      const attempts = server.calls.filter((made) => made.method === method).length;
-      assert.equal(attempts, reads.includes(method) ? 3 : 1, method);
+      for (let count = 1; count <= 2; count++) {
+        await call();
+        const attempts = server.calls.filter((made) => made.method === method);
+        assert.equal(attempts.length, 3 * count, method);
+        const keys = new Set(attempts.slice(-3).map(({ headers }) => headers["idempotency-key"]));
+        assert.equal(keys.size, 1);
+        const [key] = keys;
+        if (reads.includes(method)) {
+          assert.equal(key, undefined);
+        } else {
+          assert.match(String(key), /^[0-9a-f]{32}$/);
+          allKeys.add(String(key));
+        }
+      }
     }
+    assert.equal(allKeys.size, 2 * (unary.length - reads.length));
+  });
+
+  test("keep the idempotency key that the caller gives, also without retries, and need none without", async (t) => {
+    const server = await script(t, (_, earlierCalls) => (earlierCalls === 0 ? "unavailable" : "empty"));
+    const keyOf = (place: number) => server.calls.at(place)?.headers["idempotency-key"];
+    const headers = { "idempotency-key": "mine" };
+    const client = createUserBridgeClient({ baseUrl: server.url, retry: { firstMs: 1, longestMs: 1 } });
+    await client.registerUser({}, { headers });
+    assert.deepEqual([server.calls.length, keyOf(0), keyOf(1)], [2, "mine", "mine"]);
+    const once = createUserBridgeClient({ baseUrl: server.url, retry: false });
+    await expectError(once.deleteUser({}, { headers }), { code: Code.Unavailable });
+    assert.deepEqual([server.calls.length, keyOf(2)], [3, "mine"]);
+    await expectError(once.updateUser({}), { code: Code.Unavailable });
+    assert.deepEqual([server.calls.length, keyOf(3)], [4, undefined]);
   });
 
   test("may take 5 s unless told otherwise, all attempts together, and a stream has no end", async (t) => {

@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 import { Code, createClient } from "@connectrpc/connect";
 import selfsigned from "selfsigned";
 import { UserService } from "../../gen/users/v1/users_pb.ts";
+import type { BackOff } from "../../src/client/back-off.ts";
 import { createNodeTransport, type NodeTransportOptions } from "../../src/client/node.ts";
 import { createUserBridgeClient } from "../../src/client/user-bridge-client.ts";
 import { cleanUpAfter } from "../support/clean-up.ts";
@@ -24,8 +25,8 @@ const user = { email: "ada@example.com", username: "ada" };
 function open(t: TestContext, port: number, options: Partial<NodeTransportOptions> = {}) {
   const transport = createNodeTransport({ baseUrl: `http://127.0.0.1:${port}`, ...options });
   cleanUpAfter(t, transport.close);
-  const retry = { firstMs: 1, longestMs: 20 };
-  return { transport, client: createUserBridgeClient({ transport, retry, timeoutMs: 10_000 }) };
+  const create = (retry: BackOff | false) => createUserBridgeClient({ transport, retry, timeoutMs: 10_000 });
+  return { transport, client: create({ firstMs: 1, longestMs: 20 }), once: create(false) };
 }
 
 /** What a server that ends can do to a call that it has received. */
@@ -45,16 +46,25 @@ const unaryEndings = (protocol: (typeof protocols)[number]) =>
 describe("the transport for Node", () => {
   for (const protocol of protocols) {
     for (const [ending, end] of Object.entries(unaryEndings(protocol))) {
-      test(`over ${protocol} makes a call UNAVAILABLE that ${ending}, so that a read is repeated and a write is not`, async (t) => {
+      test(`over ${protocol} makes a call UNAVAILABLE that ${ending}, so that it is repeated, a write with its key`, async (t) => {
         const server = await startHttp2Server(t, (call) =>
-          call.method === "RegisterUser" || call.index < 2 ? end(call) : answerEmpty(call),
+          [0, 1, 3].includes(call.index) ? end(call) : answerEmpty(call),
         );
-        const { client } = open(t, server.port, { protocol });
-        await expectError(client.registerUser(user), { code: Code.Unavailable });
+        const { client, once } = open(t, server.port, { protocol });
+        await expectError(once.registerUser(user), { code: Code.Unavailable });
         await client.listUsers({});
+        await client.registerUser(user);
+        const key = server.calls.at(-1)?.headers["idempotency-key"];
+        assert.match(String(key), /^[0-9a-f]{32}$/);
         assert.deepEqual(
-          server.calls.map(({ method }) => method),
-          ["RegisterUser", "ListUsers", "ListUsers"],
+          server.calls.map(({ method, headers }) => [method, headers["idempotency-key"]]),
+          [
+            ["RegisterUser", undefined],
+            ["ListUsers", undefined],
+            ["ListUsers", undefined],
+            ["RegisterUser", key],
+            ["RegisterUser", key],
+          ],
         );
       });
     }
@@ -117,8 +127,8 @@ describe("the transport for Node", () => {
     const server = await startHttp2Server(t, (call) => {
       if (call.method === "ListUsers") answerEmpty(call);
     });
-    const { client, transport } = open(t, server.port);
-    const held = client.registerUser(user);
+    const { client, once, transport } = open(t, server.port);
+    const held = once.registerUser(user);
     held.catch(() => {});
     while (server.calls.length < 1) await setImmediate();
     transport.close();
@@ -173,7 +183,7 @@ describe("the transport for Node", () => {
       [{ ...tls, servername: "other.test" }, /does not match certificate.*other\.test/],
       [{ ca: server.cert, servername: "bridge.test" }, /certificate required/],
     ] as const) {
-      const { client: stranger } = open(t, port, { baseUrl, tls: wrong });
+      const { once: stranger } = open(t, port, { baseUrl, tls: wrong });
       await assert.rejects(stranger.registerUser(user), reason);
     }
     assert.equal(calls.length, 1);

@@ -9,8 +9,10 @@ export interface ScriptedServer {
   close(): Promise<void>;
 }
 
-/** What becomes of a call: an empty answer, the status UNAVAILABLE, or nothing at all. */
-export type Outcome = "empty" | "unavailable" | "silence";
+/** What becomes of a call: an empty answer, a failure with this code, or nothing at all. */
+export type Outcome = "empty" | "silence" | keyof typeof failures;
+
+const failures = { unavailable: 503, unauthenticated: 401, permission_denied: 403 };
 
 /** Listens. @param decide is given the method's name and how often it has been called before */
 export async function startScriptedServer(
@@ -23,8 +25,8 @@ export async function startScriptedServer(
     calls.push({ method, headers: request.headers });
     request.resume();
     if (outcome === "silence") return;
-    response.writeHead(outcome === "empty" ? 200 : 503, { "content-type": "application/json" });
-    response.end(outcome === "empty" ? "{}" : '{"code":"unavailable","message":"not now"}');
+    response.writeHead(outcome === "empty" ? 200 : failures[outcome], { "content-type": "application/json" });
+    response.end(outcome === "empty" ? "{}" : JSON.stringify({ code: outcome, message: "not now" }));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import type { Interceptor } from "@connectrpc/connect";
-import { Code, findErrorReason, findFieldFaults } from "../../src/client/exports.ts";
+import { Code, ConnectError, findErrorReason, findFieldFaults } from "../../src/client/exports.ts";
 import { createNodeTransport } from "../../src/client/node.ts";
 import { createUserBridgeClient, type UserBridgeClientOptions } from "../../src/client/user-bridge-client.ts";
 import { cleanUpAfter } from "../support/clean-up.ts";
@@ -57,7 +57,7 @@ describe("createUserBridgeClient", () => {
       );
     });
 
-    test(`over ${way.name}, a read outlives a lost server and a write does not, and both call it UNAVAILABLE`, async (t) => {
+    test(`over ${way.name}, calls outlive a lost server, and without retries it is UNAVAILABLE`, async (t) => {
       const { hostname, port } = new URL(app.url);
       const proxy = await openTcpProxy(hostname, Number(port));
       cleanUpAfter(t, proxy.close);
@@ -71,23 +71,44 @@ describe("createUserBridgeClient", () => {
           if (attempts === mendAfter) await proxy.mend();
         }
       };
+      const options = way.reach(t, `http://127.0.0.1:${proxy.port}`, [noteAttempts]);
       const client = createUserBridgeClient({
-        ...way.reach(t, `http://127.0.0.1:${proxy.port}`, [noteAttempts]),
+        ...options,
         retry: { firstMs: 5, longestMs: 20 },
         timeoutMs: 20_000,
       });
-      await client.listUsers({});
-      await proxy.cut();
-      attempts = 0;
       const username = `lost${index}`;
-      const write = client.registerUser({ email: `${username}@example.com`, username });
-      await expectError(write, { code: Code.Unavailable });
-      assert.equal(attempts, 1);
-      attempts = 0;
-      mendAfter = 3;
-      await client.listUsers({});
-      assert.equal(attempts, 4);
-      await expectError(client.getUser({ username }), { code: Code.NotFound });
+      const register = () => client.registerUser({ email: `${username}@example.com`, username });
+      for (const call of [register, () => client.listUsers({})]) {
+        await proxy.cut();
+        [attempts, mendAfter] = [0, Number.POSITIVE_INFINITY];
+        const once = createUserBridgeClient({ ...options, retry: false });
+        await expectError(once.deleteUser({ id: crypto.randomUUID() }), { code: Code.Unavailable });
+        assert.equal(attempts, 1);
+        [attempts, mendAfter] = [0, 3];
+        await call();
+        assert.equal(attempts, 4);
+      }
+    });
+
+    test(`over ${way.name}, a write whose answer is lost happens once and is answered`, async (t) => {
+      const answers: unknown[] = [];
+      const loseTheFirst: Interceptor = (next) => async (request) => {
+        const response = await next(request);
+        answers.push(response.message);
+        if (answers.length === 1) throw new ConnectError("the answer was lost", Code.Unavailable);
+        return response;
+      };
+      const client = createUserBridgeClient({
+        ...way.reach(t, app.url, [loseTheFirst]),
+        retry: { firstMs: 1, longestMs: 1 },
+      });
+      const username = `twice${index}`;
+      const { id } = await client.registerUser({ email: `${username}@example.com`, username });
+      assert.deepEqual(
+        answers.map((answer) => (answer as { id: string }).id),
+        [id, id],
+      );
     });
   }
 

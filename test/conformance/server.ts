@@ -52,12 +52,13 @@ async function writeTlsMaterial(request: ServerCompatRequest, directory: string)
     await writeFile(path, content);
     return path;
   }
+  const judgesClients = request.clientTlsCert.length > 0;
   return {
     certPath: await write("cert.pem", request.serverCreds.cert),
     keyPath: await write("key.pem", request.serverCreds.key),
-    ...(request.clientTlsCert.length > 0 && {
-      clientCaPath: await write("client-ca.pem", request.clientTlsCert),
-    }),
+    ...(judgesClients && { clientCaPath: await write("client-ca.pem", request.clientTlsCert) }),
+    clientSpkiPins: [],
+    clientAuth: judgesClients ? "required" : "off",
   };
 }
 

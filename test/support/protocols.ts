@@ -8,7 +8,8 @@ import {
 /** A way in which a client can speak to the one port. */
 export interface Protocol {
   readonly name: string;
-  createTransport(baseUrl: string): Transport;
+  /** @param nodeOptions for TLS */
+  createTransport(baseUrl: string, nodeOptions?: object): Transport;
 }
 
 const httpVersions = ["1.1", "2"] as const;
@@ -22,20 +23,23 @@ export const protocols: readonly Protocol[] = formats.flatMap(({ format, useBina
   ...httpVersions.flatMap((httpVersion) => [
     {
       name: `connect ${format} over HTTP/${httpVersion}`,
-      createTransport: (baseUrl: string) => createConnectTransport({ baseUrl, httpVersion, useBinaryFormat }),
+      createTransport: (baseUrl: string, nodeOptions = {}) =>
+        createConnectTransport({ baseUrl, httpVersion, useBinaryFormat, nodeOptions }),
     },
     {
       name: `connect GET ${format} over HTTP/${httpVersion}`,
-      createTransport: (baseUrl: string) =>
-        createConnectTransport({ baseUrl, httpVersion, useBinaryFormat, useHttpGet: true }),
+      createTransport: (baseUrl: string, nodeOptions = {}) =>
+        createConnectTransport({ baseUrl, httpVersion, useBinaryFormat, useHttpGet: true, nodeOptions }),
     },
     {
       name: `gRPC-Web ${format} over HTTP/${httpVersion}`,
-      createTransport: (baseUrl: string) => createGrpcWebTransport({ baseUrl, httpVersion, useBinaryFormat }),
+      createTransport: (baseUrl: string, nodeOptions = {}) =>
+        createGrpcWebTransport({ baseUrl, httpVersion, useBinaryFormat, nodeOptions }),
     },
   ]),
   {
     name: `gRPC ${format} over HTTP/2`,
-    createTransport: (baseUrl: string) => createGrpcTransport({ baseUrl, useBinaryFormat }),
+    createTransport: (baseUrl: string, nodeOptions = {}) =>
+      createGrpcTransport({ baseUrl, useBinaryFormat, nodeOptions }),
   },
 ]);

@@ -42,7 +42,8 @@ export function openRawClient(url: string): RawClient {
 
   function getSession(): http2.ClientHttp2Session {
     if (session === undefined || session.closed || session.destroyed) {
-      session = http2.connect(url);
+      // A field that should come once may be sent twice; Node's types do not know the option yet.
+      session = http2.connect(url, { strictSingleValueFields: false } as http2.ClientSessionOptions);
       session.on("error", () => {});
     }
     return session;

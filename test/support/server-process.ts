@@ -6,6 +6,8 @@ import { join } from "node:path";
 export interface ServerProcess {
   readonly child: ChildProcess;
   readonly url: string;
+  /** Undefined where it has no internal listener. */
+  readonly internalUrl: string | undefined;
   /** All of standard output and error so far. */
   output(): string;
   /** Sends a signal and waits for the end. */
@@ -57,14 +59,19 @@ export async function runCommand(
 }
 
 /**
- * Starts `user-bridge serve` on a free port and waits until it says that it serves.
+ * Starts `user-bridge serve` on free ports and waits until it says that it serves.
  *
  * @throws with everything it printed, where it ends instead
  */
 export async function startServerProcess(
   variables: Readonly<Record<string, string>>,
 ): Promise<ServerProcess> {
-  const command = startCommand(["serve"], { LISTEN: "127.0.0.1:0", LOG_LEVEL: "warn", ...variables });
+  const command = startCommand(["serve"], {
+    LISTEN: "127.0.0.1:0",
+    INTERNAL_LISTEN: "127.0.0.1:0",
+    LOG_LEVEL: "warn",
+    ...variables,
+  });
   const output = () => command.stdout() + command.stderr();
   const url = await new Promise<string>((resolve, reject) => {
     command.child.stdout.on("data", () => {
@@ -76,6 +83,7 @@ export async function startServerProcess(
   return {
     child: command.child,
     url,
+    internalUrl: /^internal: (\S+)$/m.exec(command.stdout())?.[1],
     output,
     stop(signal) {
       command.child.kill(signal);

@@ -41,7 +41,7 @@ export function useDatabase(
     async renew() {
       assert.ok(shared, "the suite's database has not been opened");
       const { database } = shared;
-      await sql`truncate users, user_events cascade`.execute(database);
+      await sql`truncate users, user_events, audit_log, idempotency_keys cascade`.execute(database);
       await sql`update stream_head set database_id = gen_random_uuid(), revision = 0, floor = 0`.execute(
         database,
       );

@@ -1,4 +1,5 @@
 import {
+  CredentialRefusedError,
   type FollowStatus,
   followUserEvents,
   type UserBridgeClient,
@@ -57,8 +58,9 @@ export function setUpEventFeed(server: string): EventFeed {
         if (list.childElementCount > longestFeed) list.lastElementChild?.remove();
       }
     } catch (error) {
-      showStatus("refused", "refused", error instanceof Error ? error.message : String(error));
-      beginAnew.hidden = false;
+      showStatus("refused", "refused", describeRefusal(error));
+      // With another credential it goes on where it was.
+      beginAnew.hidden = error instanceof CredentialRefusedError;
       beginAnew.onclick = () => {
         // Behind the oldest event that is left, or from now on.
         store.save((error instanceof UserEventsRefusedError && error.earliestCursor) || "");
@@ -76,6 +78,11 @@ export function setUpEventFeed(server: string): EventFeed {
   }
 
   return { follow };
+}
+
+function describeRefusal(error: unknown): string {
+  if (error instanceof CredentialRefusedError) return describeFailure(error.cause);
+  return error instanceof Error ? error.message : String(error);
 }
 
 function createRow(event: UserEvent): HTMLLIElement {

@@ -4,6 +4,8 @@ const textsByReason = new Map([
   ["EMAIL_TAKEN", "Somebody has this email already."],
   ["USERNAME_TAKEN", "Somebody has this username already."],
   ["USER_NOT_FOUND", "There is no such user."],
+  ["CREDENTIAL_MISSING", "The server asks who you are: give an access token or an API key above."],
+  ["CREDENTIAL_INVALID", "The access token or API key above is not good, or not any more."],
 ]);
 
 /** Says for people why a call failed. */

@@ -10,10 +10,21 @@ const server = address.searchParams.get("server") ?? "http://127.0.0.1:8080";
 getElement("#server", HTMLElement).textContent = server;
 
 const feed = setUpEventFeed(server);
+// Kept in this page alone: what is in the tab's storage outlives it.
+const credential = getElement("#credential", HTMLInputElement);
 let client: UserBridgeClient;
 
 function speak(protocol: "grpc-web" | "connect"): void {
-  client = createUserBridgeClient({ baseUrl: server, protocol });
+  const options = { baseUrl: server, protocol };
+  const text = credential.value.trim();
+  credential.setCustomValidity("");
+  try {
+    client = createUserBridgeClient({ ...options, ...(text !== "" && { credential: text }) });
+  } catch (error) {
+    credential.setCustomValidity(error instanceof Error ? error.message : String(error));
+    credential.reportValidity();
+    client = createUserBridgeClient(options);
+  }
   feed.follow(client);
 }
 
@@ -27,6 +38,11 @@ for (const choice of choices) {
 }
 const chosen = address.searchParams.get("protocol") === "connect" ? "connect" : "grpc-web";
 for (const choice of choices) choice.checked = choice.value === chosen;
+
+credential.addEventListener("change", () => {
+  const choice = choices.find(({ checked }) => checked);
+  speak(choice?.value === "connect" ? "connect" : "grpc-web");
+});
 
 speak(chosen);
 setUpRegisterForm(() => client);

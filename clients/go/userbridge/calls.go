@@ -9,46 +9,22 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-
-	usersv1 "github.com/user-bridge/user-bridge/clients/go/gen/users/v1"
 )
 
-// serviceConfig balances over all addresses that are up and say that they serve, and repeats only what
-// changes nothing. A write may have happened although its answer was lost, so none is listed.
-const serviceConfig = `{
-  "loadBalancingConfig": [{"round_robin": {}}],
-  "healthCheckConfig": {"serviceName": "users.v1.UserService"},
-  "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
-  "methodConfig": [{
-    "name": [
-      {"service": "users.v1.UserService", "method": "GetUser"},
-      {"service": "users.v1.UserService", "method": "BatchGetUsers"},
-      {"service": "users.v1.UserService", "method": "ListUsers"},
-      {"service": "grpc.health.v1.Health", "method": "Check"}
-    ],
-    "retryPolicy": {
-      "maxAttempts": 4,
-      "initialBackoff": "0.1s",
-      "maxBackoff": "1s",
-      "backoffMultiplier": 2,
-      "retryableStatusCodes": ["UNAVAILABLE"]
-    }
-  }]
-}`
+// maxAttempts is how often a call is made at most, while the bridge is UNAVAILABLE.
+const maxAttempts = 4
 
-// registration repeats a RegisterUser that carries a key as the service config repeats reads.
-var registration = struct {
-	maxAttempts int
-	wait        fullJitter
-}{maxAttempts: 4, wait: fullJitter{base: 100 * time.Millisecond, ceiling: time.Second}}
+// writeWait is between the attempts of a write, as the service config has it for reads.
+var writeWait = fullJitter{base: 100 * time.Millisecond, ceiling: time.Second}
 
 const idempotencyKeyHeader = "idempotency-key"
 
-// WithIdempotencyKey marks the RegisterUser calls of a context as attempts of one registration. The client
-// sends the key, and only with it repeats the call on UNAVAILABLE, up to four attempts within the deadline.
+// WithIdempotencyKey names the writes of a context: the bridge carries out a write with the same key and the same
+// request once, for 24 hours, and answers each repetition as it did the first time. A program that keeps the key with
+// its own work can repeat a write after a crash.
 //
-// Today's bridge does not look at the key yet. Emails are unique, so that no second user comes of it; but
-// where the first attempt had succeeded and only its answer was lost, the next one says ALREADY_EXISTS.
+// Writes without it get a new key for each call, so that their attempts are one write. The empty key switches that
+// off: the write is sent once, without a key.
 func WithIdempotencyKey(ctx context.Context, key string) context.Context {
 	outgoing, _ := metadata.FromOutgoingContext(ctx)
 	outgoing = outgoing.Copy()
@@ -59,25 +35,30 @@ func WithIdempotencyKey(ctx context.Context, key string) context.Context {
 // NewIdempotencyKey returns a key that nobody else has.
 func NewIdempotencyKey() string { return rand.Text() }
 
-func hasIdempotencyKey(ctx context.Context) bool {
-	outgoing, _ := metadata.FromOutgoingContext(ctx)
-	keys := outgoing.Get(idempotencyKeyHeader)
-	return len(keys) > 0 && keys[0] != ""
-}
-
-func retryRegistrationWithKey(
+// repeatWrites makes writes again while the bridge is UNAVAILABLE, all attempts with one key. A write may have happened
+// although its answer was lost; by the key the bridge knows it again.
+func repeatWrites(
 	ctx context.Context, method string, request, response any,
 	conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
 ) error {
-	if method != usersv1.UserService_RegisterUser_FullMethodName || !hasIdempotencyKey(ctx) {
+	if !writes[method] {
 		return invoke(ctx, method, request, response, conn, options...)
+	}
+	outgoing, _ := metadata.FromOutgoingContext(ctx)
+	switch keys := outgoing.Get(idempotencyKeyHeader); {
+	case len(keys) == 0:
+		ctx = WithIdempotencyKey(ctx, NewIdempotencyKey())
+	case keys[0] == "":
+		outgoing = outgoing.Copy()
+		outgoing.Delete(idempotencyKeyHeader)
+		return invoke(metadata.NewOutgoingContext(ctx, outgoing), method, request, response, conn, options...)
 	}
 	for attempt := 1; ; attempt++ {
 		err := invoke(ctx, method, request, response, conn, options...)
-		if status.Code(err) != codes.Unavailable || attempt == registration.maxAttempts {
+		if status.Code(err) != codes.Unavailable || attempt == maxAttempts {
 			return err
 		}
-		if registration.wait.sleep(ctx, attempt-1) != nil {
+		if writeWait.sleep(ctx, attempt-1) != nil {
 			return err // what the bridge said tells more than that the time is up
 		}
 	}

@@ -13,81 +13,104 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/user-bridge/user-bridge/clients/go/gen/auth"
 	usersv1 "github.com/user-bridge/user-bridge/clients/go/gen/users/v1"
 	"github.com/user-bridge/user-bridge/clients/go/internal/bridgetest"
 	"github.com/user-bridge/user-bridge/clients/go/userbridge"
 )
 
-func TestARegistrationWithoutAKeyIsSentOnce(t *testing.T) {
+func TestAWriteIsRepeatedWithOneKey(t *testing.T) {
 	server := startCountingServer(t)
 	users := bridgetest.Dial(t, server.address).Users()
-	registration := &usersv1.RegisterUserRequest{Email: "ada@example.com", Username: "ada"}
+	given := userbridge.NewIdempotencyKey()
 
 	for name, answer := range map[string]func() error{
 		"UNAVAILABLE":                      unavailable,
 		"the connection is lost meanwhile": server.dropConnections,
 	} {
 		for keyName, ctx := range map[string]context.Context{
-			"no key":       t.Context(),
-			"an empty key": userbridge.WithIdempotencyKey(t.Context(), ""),
+			"a key of its own":   t.Context(),
+			"the caller's key":   userbridge.WithIdempotencyKey(t.Context(), given),
+			"and other metadata": metadata.AppendToOutgoingContext(t.Context(), "x-request-id", "1"),
 		} {
 			t.Run(name+", "+keyName, func(t *testing.T) {
-				server.reset(answer)
-				_, err := users.RegisterUser(ctx, registration)
-				wantCode(t, err, codes.Unavailable)
-				server.wantCalls(t, 1)
+				server.reset(answer, answer, succeed)
+				if _, err := users.RegisterUser(ctx, &usersv1.RegisterUserRequest{}); err != nil {
+					t.Fatal(err)
+				}
+				server.wantCalls(t, 3)
+				want := onlyKey(t, server.sentMetadata()[0])
+				for _, sent := range server.sentMetadata() {
+					if got := onlyKey(t, sent); got != want || keyName == "the caller's key" && got != given {
+						t.Errorf("an attempt carried the key %q, want %q", got, want)
+					}
+					if keyName == "and other metadata" && len(sent.Get("x-request-id")) != 1 {
+						t.Errorf("an attempt carried only %v", sent)
+					}
+				}
 			})
 		}
 	}
-}
-
-func TestARegistrationWithAKeyIsRepeatedWithTheSameKey(t *testing.T) {
-	server := startCountingServer(t)
-	users := bridgetest.Dial(t, server.address).Users()
-	key := userbridge.NewIdempotencyKey()
-	ctx := userbridge.WithIdempotencyKey(t.Context(), key)
-
-	for name, answer := range map[string]func() error{
-		"UNAVAILABLE":                      unavailable,
-		"the connection is lost meanwhile": server.dropConnections,
-	} {
-		t.Run(name, func(t *testing.T) {
-			server.reset(answer, answer, succeed)
-			if _, err := users.RegisterUser(ctx, &usersv1.RegisterUserRequest{}); err != nil {
+	t.Run("another call has another key", func(t *testing.T) {
+		server.reset(succeed)
+		for range 2 {
+			if _, err := users.RegisterUser(t.Context(), &usersv1.RegisterUserRequest{}); err != nil {
 				t.Fatal(err)
 			}
-			server.wantCalls(t, 3)
-			for _, sent := range server.sentMetadata() {
-				if got := sent.Get("idempotency-key"); len(got) != 1 || got[0] != key {
-					t.Errorf("an attempt carried the keys %q, want %q alone", got, key)
-				}
-			}
-		})
-	}
+		}
+		sent := server.sentMetadata()
+		if onlyKey(t, sent[0]) == onlyKey(t, sent[1]) {
+			t.Error("two calls have one key")
+		}
+	})
 	t.Run("not for ever", func(t *testing.T) {
 		server.reset(unavailable)
-		_, err := users.RegisterUser(ctx, &usersv1.RegisterUserRequest{})
+		_, err := users.RegisterUser(t.Context(), &usersv1.RegisterUserRequest{})
 		wantCode(t, err, codes.Unavailable)
 		server.wantCalls(t, 4)
 	})
-	t.Run("nor for another failure", func(t *testing.T) {
-		server.reset(func() error { return status.Error(codes.AlreadyExists, "taken") })
-		_, err := users.RegisterUser(ctx, &usersv1.RegisterUserRequest{})
-		wantCode(t, err, codes.AlreadyExists)
+	for _, code := range []codes.Code{
+		codes.AlreadyExists, codes.DeadlineExceeded, codes.Unauthenticated, codes.PermissionDenied, codes.Internal,
+	} {
+		t.Run("nor for "+code.String(), func(t *testing.T) {
+			server.reset(func() error { return status.Error(code, "no") })
+			_, err := users.RegisterUser(t.Context(), &usersv1.RegisterUserRequest{})
+			wantCode(t, err, code)
+			server.wantCalls(t, 1)
+		})
+	}
+	t.Run("nor where the caller wants no key", func(t *testing.T) {
+		server.reset(unavailable)
+		_, err := users.RegisterUser(userbridge.WithIdempotencyKey(t.Context(), ""), &usersv1.RegisterUserRequest{})
+		wantCode(t, err, codes.Unavailable)
 		server.wantCalls(t, 1)
+		if keys := server.sentMetadata()[0].Get("idempotency-key"); len(keys) != 0 {
+			t.Errorf("the call carried the keys %q", keys)
+		}
 	})
 }
 
-func TestReadsAreRepeatedAndWritesAreNot(t *testing.T) {
+func onlyKey(t *testing.T, sent metadata.MD) string {
+	t.Helper()
+	keys := sent.Get("idempotency-key")
+	if len(keys) != 1 || len(keys[0]) < 20 {
+		t.Fatalf("an attempt carried the keys %q, want one", keys)
+	}
+	return keys[0]
+}
+
+func TestEveryCallIsRepeatedAndOnlyWritesHaveAKey(t *testing.T) {
 	server := startCountingServer(t)
 	conn := bridgetest.Dial(t, server.address)
-	users := conn.Users()
-	ctx := userbridge.WithIdempotencyKey(t.Context(), userbridge.NewIdempotencyKey())
+	users, accounts := conn.Users(), auth.NewAuthServiceClient(conn)
+	ctx := t.Context()
 
 	for name, read := range map[string]func() error{
 		"GetUser":       func() error { _, err := users.GetUser(ctx, &usersv1.GetUserRequest{}); return err },
 		"BatchGetUsers": func() error { _, err := users.BatchGetUsers(ctx, &usersv1.BatchGetUsersRequest{}); return err },
 		"ListUsers":     func() error { _, err := users.ListUsers(ctx, &usersv1.ListUsersRequest{}); return err },
+		"GetUserRoles":  func() error { _, err := accounts.GetUserRoles(ctx, &auth.UserRequest{}); return err },
+		"ValidateToken": func() error { _, err := accounts.ValidateToken(ctx, &auth.TokenRequest{}); return err },
 		"health Check":  func() error { _, err := conn.Health().Check(ctx, &healthpb.HealthCheckRequest{}); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,6 +119,11 @@ func TestReadsAreRepeatedAndWritesAreNot(t *testing.T) {
 				t.Fatal(err)
 			}
 			server.wantCalls(t, 3)
+			for _, sent := range server.sentMetadata() {
+				if keys := sent.Get("idempotency-key"); len(keys) != 0 {
+					t.Errorf("an attempt carried the keys %q", keys)
+				}
+			}
 		})
 	}
 	for name, write := range map[string]func() error{
@@ -103,12 +131,30 @@ func TestReadsAreRepeatedAndWritesAreNot(t *testing.T) {
 		"ActivateUser":   func() error { _, err := users.ActivateUser(ctx, &usersv1.ActivateUserRequest{}); return err },
 		"DeactivateUser": func() error { _, err := users.DeactivateUser(ctx, &usersv1.DeactivateUserRequest{}); return err },
 		"DeleteUser":     func() error { _, err := users.DeleteUser(ctx, &usersv1.DeleteUserRequest{}); return err },
+		"CreateUser":     func() error { _, err := accounts.CreateUser(ctx, &auth.CreateUserRequest{}); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
-			server.reset(unavailable)
-			wantCode(t, write(), codes.Unavailable)
-			server.wantCalls(t, 1)
+			server.reset(unavailable, succeed)
+			if err := write(); err != nil {
+				t.Fatal(err)
+			}
+			server.wantCalls(t, 2)
+			for _, sent := range server.sentMetadata() {
+				onlyKey(t, sent)
+			}
 		})
+	}
+}
+
+func TestACallOfAnotherServiceIsLeftAlone(t *testing.T) {
+	server := startCountingServer(t)
+	conn := bridgetest.Dial(t, server.address)
+	server.reset(unavailable)
+	err := conn.Invoke(t.Context(), "/somebody.Else/Write", &usersv1.GetUserRequest{}, &usersv1.GetUserResponse{})
+	wantCode(t, err, codes.Unavailable)
+	server.wantCalls(t, 1)
+	if keys := server.sentMetadata()[0].Get("idempotency-key"); len(keys) != 0 {
+		t.Errorf("the call carried the keys %q", keys)
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package userbridge connects Go programs to a user bridge: pooled connections with deadlines, safe
-// retries and trace context ([Dial]), and an event stream that outlives restarts of the bridge ([Follow]).
+// retries, credentials and trace context ([Dial]), and an event stream that outlives restarts of the bridge ([Follow]).
 package userbridge
 
 import (
@@ -29,13 +29,14 @@ type Conn struct {
 // The target is a gRPC name such as "dns:///bridge.internal:8080", which is balanced over all addresses
 // that the name has; "host:port" means the same.
 //
-// It fails only where an option is wrong or a TLS file cannot be read.
+// It fails only where an option is wrong, a TLS file cannot be read or a credential would go in plaintext to another
+// machine.
 func Dial(target string, options ...Option) (*Conn, error) {
 	settings := defaultSettings()
 	for _, option := range options {
 		option(&settings)
 	}
-	dialOptions, err := settings.dialOptions()
+	dialOptions, err := settings.dialOptions(target)
 	if err != nil {
 		return nil, fmt.Errorf("userbridge: %w", err)
 	}

@@ -8,6 +8,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// ErrCredentialRefused: the bridge does not accept the credential, which is missing, wrong, revoked or has expired, nor
+// the one that was had when it was asked for anew.
+var ErrCredentialRefused = errors.New("userbridge: the bridge does not accept the credential")
+
 // What a cursor can be refused for; match with [errors.Is].
 var (
 	// ErrCursorInvalid: the text is not a cursor of the bridge.
@@ -47,8 +51,11 @@ func (e *StreamError) Error() string {
 // Unwrap returns the gRPC status.
 func (e *StreamError) Unwrap() error { return e.status }
 
-// Is reports whether target is the ErrCursor… of the error's reason.
+// Is reports whether target is the ErrCursor… of the error's reason, or ErrCredentialRefused with UNAUTHENTICATED.
 func (e *StreamError) Is(target error) bool {
+	if target == ErrCredentialRefused {
+		return e.Code == codes.Unauthenticated
+	}
 	known, ok := cursorErrors[e.Reason]
 	return ok && target == known
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -63,7 +64,8 @@ func OnDisconnected(observe func(error)) FollowOption {
 // first event, and a sign of life: after three intervals without a message it opens a new stream.
 //
 // It returns the context's cause; the handler's or the store's error, wrapped; or a [*StreamError] where the
-// bridge refuses the stream for good. Anything else is tried again.
+// bridge refuses the stream for good. Anything else is tried again, and so is a stream whose credential has
+// ended, once: the credential's source may have a new one.
 func Follow(
 	ctx context.Context, client usersv1.UserServiceClient, request *usersv1.UserEventsRequest,
 	store CursorStore, handle Handler, options ...FollowOption,
@@ -72,6 +74,7 @@ func Follow(
 	if err != nil {
 		return err
 	}
+	askedAnew := false
 	for failures := 0; ; failures++ {
 		progressed, err := follower.runStream(ctx)
 		if ctx.Err() != nil {
@@ -80,11 +83,14 @@ func Follow(
 		if own := new(ownError); errors.As(err, &own) {
 			return own.error
 		}
-		if refused := findStreamError(err); refused != nil {
-			return refused
-		}
 		if progressed {
-			failures = 0
+			failures, askedAnew = 0, false
+		}
+		if refused := findStreamError(err); refused != nil {
+			if refused.Code != codes.Unauthenticated || askedAnew {
+				return refused
+			}
+			askedAnew = true
 		}
 		follower.onDisconnected(err)
 		if err := follower.reconnect.sleep(ctx, failures); err != nil {

@@ -3,6 +3,7 @@ package userbridge
 import (
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -38,6 +39,10 @@ type settings struct {
 	maxMessageBytes int
 	transport       func() (credentials.TransportCredentials, error)
 	extra           []grpc.DialOption
+
+	credential         CredentialSource
+	faulty             bool // the credential is known to be none
+	insecureCredential bool
 }
 
 func defaultSettings() settings {
@@ -82,12 +87,12 @@ func WithTLSFiles(files TLSFiles) Option {
 	}
 }
 
-// WithDialOptions adds options of gRPC's own, e.g. per-RPC credentials or OpenTelemetry's stats handler.
+// WithDialOptions adds options of gRPC's own, e.g. OpenTelemetry's stats handler.
 func WithDialOptions(options ...grpc.DialOption) Option {
 	return func(s *settings) { s.extra = append(s.extra, options...) }
 }
 
-func (s *settings) dialOptions() ([]grpc.DialOption, error) {
+func (s *settings) dialOptions(target string) ([]grpc.DialOption, error) {
 	if s.poolSize < 1 || s.deadline <= 0 || s.maxMessageBytes < 1 {
 		return nil, fmt.Errorf("pool size (%d), default deadline (%s) and message limit (%d) must be positive",
 			s.poolSize, s.deadline, s.maxMessageBytes)
@@ -96,10 +101,14 @@ func (s *settings) dialOptions() ([]grpc.DialOption, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]grpc.DialOption{
+	showCredential, err := s.credentialOptions(target)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat([]grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
-		grpc.WithDefaultServiceConfig(serviceConfig),
-		// Else a TXT record could hand us a policy that retries writes.
+		grpc.WithDefaultServiceConfig(serviceConfig()),
+		// Else a TXT record could hand us a policy that retries writes without a key.
 		grpc.WithDisableServiceConfig(),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: minConnectTimeout}),
@@ -111,8 +120,20 @@ func (s *settings) dialOptions() ([]grpc.DialOption, error) {
 		grpc.WithChainUnaryInterceptor(
 			defaultDeadlineInterceptor(s.deadline),
 			forwardTraceContextUnary,
-			retryRegistrationWithKey,
+			repeatWrites,
 		),
 		grpc.WithChainStreamInterceptor(forwardTraceContextStream),
-	}, s.extra...), nil
+	}, showCredential, s.extra), nil
+}
+
+// credentialOptions let gRPC itself refuse to send the credential in the clear: it knows what the connections are.
+func (s *settings) credentialOptions(target string) ([]grpc.DialOption, error) {
+	if s.credential == nil {
+		return nil, nil
+	}
+	if s.faulty {
+		return nil, errUnpresentable
+	}
+	secure := !s.insecureCredential && !isLoopback(target)
+	return []grpc.DialOption{grpc.WithPerRPCCredentials(bearer{s.credential, secure})}, nil
 }

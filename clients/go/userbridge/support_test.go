@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/user-bridge/user-bridge/clients/go/gen/auth"
 	usersv1 "github.com/user-bridge/user-bridge/clients/go/gen/users/v1"
 	"github.com/user-bridge/user-bridge/clients/go/internal/bridgetest"
 )
@@ -56,11 +57,24 @@ func startCountingServer(t *testing.T) *countingServer {
 		}),
 	)
 	usersv1.RegisterUserServiceServer(server, usersv1.UnimplementedUserServiceServer{})
+	auth.RegisterAuthServiceServer(server, auth.UnimplementedAuthServiceServer{})
+	server.RegisterService(&somebodyElse, nil)
 	healthpb.RegisterHealthServer(server, servingHealth())
 	go func() { _ = server.Serve(recordingListener{listener, counting}) }()
 	t.Cleanup(server.Stop)
 	return counting
 }
+
+// somebodyElse is a service that is not the bridge's.
+var somebodyElse = grpc.ServiceDesc{ServiceName: "somebody.Else", Methods: []grpc.MethodDesc{{
+	MethodName: "Write",
+	Handler: func(_ any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+		if err := decode(&usersv1.GetUserRequest{}); err != nil {
+			return nil, err
+		}
+		return intercept(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/somebody.Else/Write"}, nil)
+	},
+}}}
 
 func (s *countingServer) answer(ctx context.Context) error {
 	sent, _ := metadata.FromIncomingContext(ctx)

@@ -1,11 +1,14 @@
 package userbridge
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 )
 
 // TLSFiles names PEM files for [WithTLSFiles].
@@ -17,7 +20,12 @@ type TLSFiles struct {
 	Cert, Key string
 	// ServerName is expected in the bridge's certificate; empty means the host of the target.
 	ServerName string
+	// ServerPins are SHA-256 digests of the public keys (SubjectPublicKeyInfo) that the bridge's certificate may have,
+	// in base64, as TLS_CLIENT_SPKI_PINS has those of clients; empty means any. The certificate must be good besides.
+	ServerPins []string
 }
+
+var errUnpinned = errors.New("userbridge: the bridge's certificate has a public key that is not pinned")
 
 func (f TLSFiles) config() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: f.ServerName}
@@ -29,6 +37,19 @@ func (f TLSFiles) config() (*tls.Config, error) {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
 			return nil, fmt.Errorf("no certificate in %s", f.CA)
+		}
+	}
+	if len(f.ServerPins) > 0 {
+		pins, err := decodePins(f.ServerPins)
+		if err != nil {
+			return nil, err
+		}
+		// Unlike VerifyPeerCertificate it is also called where a session is resumed.
+		config.VerifyConnection = func(state tls.ConnectionState) error {
+			if pins[sha256.Sum256(state.PeerCertificates[0].RawSubjectPublicKeyInfo)] {
+				return nil
+			}
+			return errUnpinned
 		}
 	}
 	if (f.Cert == "") != (f.Key == "") {
@@ -50,4 +71,16 @@ func (f TLSFiles) config() (*tls.Config, error) {
 	}
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
 	return config, nil
+}
+
+func decodePins(texts []string) (map[[sha256.Size]byte]bool, error) {
+	pins := map[[sha256.Size]byte]bool{}
+	for _, text := range texts {
+		digest, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(text, "sha256/"))
+		if err != nil || len(digest) != sha256.Size {
+			return nil, fmt.Errorf("a pin is the SHA-256 digest of a public key in base64, not %q", text)
+		}
+		pins[[sha256.Size]byte(digest)] = true
+	}
+	return pins, nil
 }

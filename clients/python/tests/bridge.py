@@ -23,7 +23,12 @@ class Bridge:
     def __init__(self, data_dir: Path, **environment: str) -> None:
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
-        self._environment = {"DATA_DIR": str(data_dir), "LISTEN": self.address, **environment}
+        self._environment = {
+            "DATA_DIR": str(data_dir),
+            "LISTEN": self.address,
+            "INTERNAL_LISTEN": "off",
+            **environment,
+        }
         self._process: Process | None = None
         self._output: list[str] = []
         self._draining: asyncio.Task[None] | None = None

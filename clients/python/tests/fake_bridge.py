@@ -22,6 +22,8 @@ class FakeBridge(grpc.GenericRpcHandler):
     def __init__(self, unary: Mapping[str, Unary] | None = None, stream: Mapping[str, Stream] | None = None) -> None:
         self.attempts: Counter[str] = Counter()
         self.metadata: dict[str, dict[str, str | bytes]] = {}
+        self.shown: list[str | bytes | None] = []  # the credential of each attempt
+        self.keys: list[str | bytes | None] = []  # its idempotency key
         self._unary = unary or {}
         self._stream = stream or {}
         self.port = free_port()
@@ -30,7 +32,9 @@ class FakeBridge(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         name = handler_call_details.method.rpartition("/")[2]
         self.attempts[name] += 1
-        self.metadata[name] = dict(handler_call_details.invocation_metadata)
+        metadata = self.metadata[name] = dict(handler_call_details.invocation_metadata)
+        self.shown.append(metadata.get("authorization"))
+        self.keys.append(metadata.get("idempotency-key"))
         if name in self._unary:
             answer = self._unary[name]
 

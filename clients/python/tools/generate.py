@@ -18,7 +18,14 @@ client = Path(__file__).resolve().parent.parent
 repository = client.parent.parent
 source = client / "src"
 package = "user_bridge/gen"
-protos = ["access/v1/access.proto", "auth/auth.proto", "user/user.proto", "users/v1/users.proto"]
+protos = [
+    "access/v1/access.proto",
+    "apikeys/v1/apikeys.proto",
+    "audit/v1/audit.proto",
+    "auth/auth.proto",
+    "user/user.proto",
+    "users/v1/users.proto",
+]
 rules = "buf/validate/validate.proto"
 
 

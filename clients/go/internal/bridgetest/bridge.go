@@ -54,6 +54,7 @@ func Start(t testing.TB, environment ...string) *Bridge {
 			"PATH=" + os.Getenv("PATH"),
 			"HOME=" + os.Getenv("HOME"),
 			"LISTEN=" + bridge.Address,
+			"INTERNAL_LISTEN=off",
 			"DATA_DIR=" + dataDir,
 			"LOG_LEVEL=warn",
 		}, environment...)

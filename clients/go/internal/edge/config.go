@@ -17,6 +17,7 @@ type Config struct {
 	Listen       string
 	TLS          bool
 	TLSFiles     userbridge.TLSFiles
+	APIKey       string
 	PoolSize     int
 	Deadline     time.Duration
 	CursorFile   string
@@ -24,10 +25,15 @@ type Config struct {
 	MaxStaleness time.Duration
 }
 
-const environmentPrefix = "EDGE_"
+const (
+	environmentPrefix = "EDGE_"
+	apiKeyVariable    = environmentPrefix + "API_KEY"
+)
 
 // ReadConfig reads flags, and for those that are not given the environment: -tls-ca is EDGE_TLS_CA. It
 // returns [flag.ErrHelp] where help was asked for and has been written to output.
+//
+// The API key is read from EDGE_API_KEY alone: everybody on the machine can read arguments.
 func ReadConfig(arguments []string, lookup func(string) (string, bool), output io.Writer) (Config, error) {
 	var config Config
 	flags := flag.NewFlagSet("edge", flag.ContinueOnError)
@@ -39,13 +45,17 @@ func ReadConfig(arguments []string, lookup func(string) (string, bool), output i
 	flags.StringVar(&config.TLSFiles.Cert, "tls-cert", "", "`file` with the client certificate, for mutual TLS")
 	flags.StringVar(&config.TLSFiles.Key, "tls-key", "", "`file` with the client certificate's key")
 	flags.StringVar(&config.TLSFiles.ServerName, "tls-server-name", "", "the `name` in the bridge's certificate (default the target's host)")
+	flags.Func("tls-server-pins", "SHA-256 of the bridge's public `keys` in base64, separated by commas (default any)", func(text string) error {
+		config.TLSFiles.ServerPins = strings.Split(text, ",")
+		return nil
+	})
 	flags.IntVar(&config.PoolSize, "pool-size", 4, "connections to the bridge")
 	flags.DurationVar(&config.Deadline, "deadline", 5*time.Second, "how long a request may take")
 	flags.StringVar(&config.CursorFile, "cursor-file", "", "`file` that keeps the place in the event stream, so that the log of events has no gap over a restart; the cache needs none")
 	flags.IntVar(&config.CacheSize, "cache-size", 10_000, "users in the read cache; 0 for no cache")
 	flags.DurationVar(&config.MaxStaleness, "max-staleness", 2*time.Second, "the cache answers only with what was true this long ago or later")
 	flags.Usage = func() {
-		_, _ = fmt.Fprint(output, "An HTTP edge in front of a user bridge.\n\nEach flag can be given by the environment: -tls-ca as EDGE_TLS_CA.\n\n")
+		_, _ = fmt.Fprint(output, "An HTTP edge in front of a user bridge.\n\nEach flag can be given by the environment: -tls-ca as EDGE_TLS_CA.\nThe API key to show to the bridge is given by the environment alone, as EDGE_API_KEY.\n\n")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(arguments); err != nil {
@@ -57,6 +67,8 @@ func ReadConfig(arguments []string, lookup func(string) (string, bool), output i
 	if err := readEnvironment(flags, lookup); err != nil {
 		return Config{}, err
 	}
+	key, _ := lookup(apiKeyVariable)
+	config.APIKey = strings.TrimSpace(key)
 	return config, config.check()
 }
 
@@ -95,8 +107,12 @@ func (c *Config) dialOptions() []userbridge.Option {
 		userbridge.WithPoolSize(c.PoolSize),
 		userbridge.WithDefaultDeadline(c.Deadline),
 	}
-	if c.TLS || c.TLSFiles != (userbridge.TLSFiles{}) {
-		options = append(options, userbridge.WithTLSFiles(c.TLSFiles))
+	files := c.TLSFiles
+	if c.TLS || files.CA != "" || files.Cert != "" || files.ServerName != "" || len(files.ServerPins) > 0 {
+		options = append(options, userbridge.WithTLSFiles(files))
+	}
+	if c.APIKey != "" {
+		options = append(options, userbridge.WithAPIKey(c.APIKey))
 	}
 	return options
 }

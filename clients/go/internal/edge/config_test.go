@@ -22,6 +22,16 @@ func TestAFlagWinsOverTheEnvironmentAndThatOverTheDefault(t *testing.T) {
 	}
 }
 
+func TestTheKeyComesFromTheEnvironmentAlone(t *testing.T) {
+	config, err := readConfig(map[string]string{"EDGE_API_KEY": " ubk_secret\n", "EDGE_TLS_SERVER_PINS": "a,b"})
+	if err != nil || config.APIKey != "ubk_secret" || len(config.TLSFiles.ServerPins) != 2 {
+		t.Errorf("got %+v, %v", config, err)
+	}
+	if _, err := readConfig(nil, "-api-key", "ubk_secret"); err == nil {
+		t.Error("an argument was accepted that everybody on the machine can read")
+	}
+}
+
 func TestAllFaultsAreListed(t *testing.T) {
 	for want, arguments := range map[string][]string{
 		"EDGE_POOL_SIZE":                      nil,

@@ -443,7 +443,14 @@ type testEdge struct {
 
 func startEdge(t *testing.T, conn *userbridge.Conn, users usersv1.UserServiceClient, config Config) testEdge {
 	t.Helper()
-	edge := New(users, conn.Health(), config, slog.New(slog.DiscardHandler))
+	return startLoggedEdge(t, conn, users, config, slog.New(slog.DiscardHandler))
+}
+
+func startLoggedEdge(
+	t *testing.T, conn *userbridge.Conn, users usersv1.UserServiceClient, config Config, logger *slog.Logger,
+) testEdge {
+	t.Helper()
+	edge := New(users, conn.Health(), config, logger)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {

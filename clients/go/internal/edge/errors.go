@@ -11,21 +11,20 @@ import (
 	"github.com/user-bridge/user-bridge/clients/go/userbridge"
 )
 
-// httpStatuses are those of google/rpc/code.proto.
+// httpStatuses are those of google/rpc/code.proto, but for UNAUTHENTICATED and PERMISSION_DENIED: they are about what
+// the edge shows to the bridge, which is no fault of the one who asks the edge.
 var httpStatuses = map[codes.Code]int{
 	codes.Canceled:           499,
 	codes.InvalidArgument:    http.StatusBadRequest,
 	codes.DeadlineExceeded:   http.StatusGatewayTimeout,
 	codes.NotFound:           http.StatusNotFound,
 	codes.AlreadyExists:      http.StatusConflict,
-	codes.PermissionDenied:   http.StatusForbidden,
 	codes.ResourceExhausted:  http.StatusTooManyRequests,
 	codes.FailedPrecondition: http.StatusBadRequest,
 	codes.Aborted:            http.StatusConflict,
 	codes.OutOfRange:         http.StatusBadRequest,
 	codes.Unimplemented:      http.StatusNotImplemented,
 	codes.Unavailable:        http.StatusServiceUnavailable,
-	codes.Unauthenticated:    http.StatusUnauthorized,
 }
 
 // publicTexts stand for what gRPC says of itself, which may name hosts that are nobody's business.
@@ -33,6 +32,13 @@ var publicTexts = map[codes.Code]string{
 	codes.Unavailable:      "the user service is unavailable; try again",
 	codes.DeadlineExceeded: "the user service took too long; try again",
 	codes.Canceled:         "the request was cancelled",
+}
+
+const failedText = "the user service failed"
+
+// isRefusal reports whether the bridge does not let the edge do something.
+func isRefusal(code codes.Code) bool {
+	return code == codes.Unauthenticated || code == codes.PermissionDenied
 }
 
 type errorBody struct {
@@ -61,13 +67,18 @@ func (e *Edge) writeError(response http.ResponseWriter, err error) {
 		httpStatus = http.StatusInternalServerError
 	}
 	body := errorObject{Code: codeName(failure.Code()), Message: publicTexts[failure.Code()]}
+	if isRefusal(failure.Code()) {
+		e.logger.Error("the bridge refuses the edge: what do EDGE_API_KEY and EDGE_TLS_CERT hold?", "error", err)
+		writeJSON(response, http.StatusInternalServerError, errorBody{errorObject{Code: "INTERNAL", Message: failedText}})
+		return
+	}
 	if info := userbridge.ErrorInfo(err); info != nil {
 		body.Reason, body.Message = info.Reason, failure.Message()
 	}
 	if body.Message == "" {
 		body.Message = "the user service refused the request"
 		if httpStatus == http.StatusInternalServerError {
-			body.Message = "the user service failed"
+			body.Message = failedText
 		}
 	}
 	if httpStatus >= http.StatusInternalServerError {

@@ -3,6 +3,7 @@
 from user_bridge.backoff import FullJitter
 from user_bridge.client import Client
 from user_bridge.connection import Tls
+from user_bridge.credential import Credential
 from user_bridge.cursor_store import CursorStore, FileCursorStore, MemoryCursorStore
 from user_bridge.errors import (
     AlreadyExistsError,
@@ -14,6 +15,8 @@ from user_bridge.errors import (
     FieldViolation,
     InvalidInputError,
     NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
     UnavailableError,
     UsernameTakenError,
 )
@@ -26,6 +29,7 @@ __all__ = [
     "BridgeError",
     "Client",
     "ClientClosedError",
+    "Credential",
     "CursorError",
     "CursorStore",
     "DeadlineExceededError",
@@ -37,8 +41,10 @@ __all__ = [
     "InvalidInputError",
     "MemoryCursorStore",
     "NotFoundError",
+    "PermissionDeniedError",
     "RegisterUserResponse",
     "Tls",
+    "UnauthenticatedError",
     "UnavailableError",
     "User",
     "UserEvent",

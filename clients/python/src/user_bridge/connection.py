@@ -9,7 +9,9 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
+from google.protobuf.message import Message
 
 from user_bridge.gen.users.v1 import users_pb2
 
@@ -43,16 +45,30 @@ def _read(path: str | PathLike[str] | None) -> bytes | None:
     return None if path is None else Path(path).read_bytes()
 
 
+def _is_read(method: MethodDescriptor) -> bool:
+    level: int = method.GetOptions().idempotency_level
+    return level == MethodOptions.NO_SIDE_EFFECTS
+
+
+def is_write(request: Message) -> bool:
+    """Whether the unary call with this request may have side effects."""
+    return request.DESCRIPTOR.full_name in _write_requests
+
+
+# No two methods have the same request.
+_write_requests = frozenset(
+    method.input_type.full_name for method in _service.methods if not _is_read(method) and not method.server_streaming
+)
+
+max_attempts = 4
+
+
 def service_config() -> dict[str, Any]:
     """Balances over all addresses, and repeats on UNAVAILABLE only what the .proto file says changes nothing.
 
-    A write may have happened although its answer was lost, so none is repeated.
+    A write may have happened although its answer was lost: the client repeats it itself, with an idempotency key.
     """
-    reads = [
-        method.name
-        for method in _service.methods
-        if method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
-    ]
+    reads = [method.name for method in _service.methods if _is_read(method)]
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
         # Where failures outnumber a tenth of the successes for long, repeats stop: they would keep the bridge down.
@@ -61,7 +77,7 @@ def service_config() -> dict[str, Any]:
             {
                 "name": [{"service": _service.full_name, "method": name} for name in reads],
                 "retryPolicy": {
-                    "maxAttempts": 4,
+                    "maxAttempts": max_attempts,
                     "initialBackoff": "0.1s",
                     "maxBackoff": "1s",
                     "backoffMultiplier": 2,

@@ -73,6 +73,23 @@ class UnavailableError(BridgeError):
     """UNAVAILABLE: no bridge could be reached, or it has no database. A write may have happened all the same."""
 
 
+class UnauthenticatedError(BridgeError):
+    """UNAUTHENTICATED: the bridge knows nobody by the credential.
+
+    The reason is `CREDENTIAL_MISSING`, `CREDENTIAL_INVALID` (also where it is revoked or has expired),
+    `CREDENTIALS_AMBIGUOUS` or `CREDENTIAL_ENDED`.
+    """
+
+
+class PermissionDeniedError(BridgeError):
+    """PERMISSION_DENIED: the bridge knows who calls, and that they may not do this."""
+
+    @property
+    def permission(self) -> str:
+        """The one that is missing, e.g. `users:write`; empty where the bridge did not say."""
+        return self.metadata.get("permission", "")
+
+
 class ClientClosedError(BridgeError):
     """The client was closed, or not opened yet."""
 
@@ -108,6 +125,8 @@ _by_code: Mapping[grpc.StatusCode, type[BridgeError]] = {
     grpc.StatusCode.ALREADY_EXISTS: AlreadyExistsError,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceededError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.UNAUTHENTICATED: UnauthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDeniedError,
 }
 
 

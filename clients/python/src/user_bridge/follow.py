@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Self
 
 import grpc
@@ -10,7 +10,7 @@ import grpc.aio
 
 from user_bridge.backoff import FullJitter
 from user_bridge.cursor_store import CursorStore
-from user_bridge.errors import to_bridge_error
+from user_bridge.errors import UnavailableError, to_bridge_error
 from user_bridge.gen.users.v1.users_pb2 import UserEvent, UserEventsRequest
 
 logger = logging.getLogger("user_bridge")
@@ -43,7 +43,7 @@ class EventStream(AsyncIterator[UserEvent]):
 
     def __init__(
         self,
-        open_stream: Callable[[UserEventsRequest], Stream],
+        open_stream: Callable[[UserEventsRequest], Awaitable[Stream]],
         closed: asyncio.Event,
         request: UserEventsRequest,
         store: CursorStore,
@@ -60,6 +60,7 @@ class EventStream(AsyncIterator[UserEvent]):
         # cursors of another database.
         self._revision = 0
         self._failures = 0
+        self._asked_anew = False  # for the credential, since the last message
         self._stream: Stream | None = None
         self._messages: AsyncIterator[UserEvent] | None = None
 
@@ -80,6 +81,7 @@ class EventStream(AsyncIterator[UserEvent]):
                 await self._pause(lost)
                 continue
             self._failures = 0
+            self._asked_anew = False
             if message.type != _progress and message.revision <= self._revision:
                 continue  # a bridge that repeats itself is not believed
             self._revision = max(self._revision, message.revision)
@@ -104,11 +106,11 @@ class EventStream(AsyncIterator[UserEvent]):
         """The next message of the stream, which is opened where there is none."""
         task = asyncio.current_task()
         try:
-            if self._messages is None:
-                self._stream = self._open_stream(self._request)
-                self._messages = aiter(self._stream)
             # Runs only while we wait for the bridge: who deals with an event may take their time.
             async with asyncio.timeout(self._patience):
+                if self._messages is None:
+                    self._stream = await self._open_stream(self._request)
+                    self._messages = aiter(self._stream)
                 return await anext(self._messages)
         except BaseException as failure:
             self._drop()
@@ -117,7 +119,10 @@ class EventStream(AsyncIterator[UserEvent]):
                     raise _LostError(f"silent for {self._patience:g} s") from None
                 case StopAsyncIteration():
                     raise _LostError("ended by the bridge") from None
-                case grpc.aio.AioRpcError() if failure.code() in _final_codes:
+                case UnavailableError():
+                    # There was no credential to be had.
+                    raise _LostError(str(failure)) from failure
+                case grpc.aio.AioRpcError() if failure.code() in _final_codes and not self._asks_anew(failure):
                     raise to_bridge_error(failure) from failure
                 case grpc.aio.AioRpcError():
                     raise _LostError(f"{failure.code().name}: {failure.details()}") from failure
@@ -126,6 +131,12 @@ class EventStream(AsyncIterator[UserEvent]):
                     raise _LostError("cancelled") from None
                 case _:
                     raise
+
+    def _asks_anew(self, failure: grpc.aio.AioRpcError) -> bool:
+        """Whether another credential may mend it: one that has ended is asked for anew, once."""
+        asks_anew = failure.code() is grpc.StatusCode.UNAUTHENTICATED and not self._asked_anew
+        self._asked_anew = self._asked_anew or asks_anew
+        return asks_anew
 
     async def _pause(self, lost: "_LostError") -> None:
         """Waits before the next attempt, or until the client is closed."""
