@@ -16,7 +16,7 @@ export const registerGrpc: Scenario = {
       title: "RegisterUser, gRPC, durable",
       method:
         `Each call registers a new user and is answered when the commit is on disk; ${describeClosedLoop(context)}. ` +
-        "user-bridge also appends an event in the same transaction; the peers insert the user only.",
+        "user-bridge also appends an event and an audit entry in the same transaction; the peers insert the user only.",
       chart: { key: "callsPerSecond", title: "RegisterUser, gRPC, durable: calls/s" },
       metrics: callMetrics,
       ...measured,
