@@ -82,7 +82,7 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
     const audit = openAudit(core);
     const mountsAuth = config.services.has("auth");
     const asksWho = config.auth === "on";
-    const apiKeys = mountsAuth || asksWho ? openApiKeys(core, answerWrite) : undefined;
+    const apiKeys = mountsAuth || asksWho ? openApiKeys(core) : undefined;
     const tokens = mountsAuth || asksWho ? await openTokens(core) : undefined;
     const auth = mountsAuth && tokens ? openAuth(core, tokens) : undefined;
     const access = asksWho && tokens && apiKeys ? await openDoor(core, tokens, apiKeys) : undefined;
