@@ -62,7 +62,8 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
     const accounts = createAccountService({ database, log, writer, now });
     const health = createHealthStatus(listServices(config.services).map((service) => service.typeName));
     const answerWrite = createAnswerWrite({ database, now });
-    const accountGuard = createAccountGuard(createRoleService({ database, log, now }));
+    const roles = createRoleService({ database, log, now });
+    const accountGuard = createAccountGuard(roles);
     closing.push("idempotency keys' clean-up", startKeptAnswerCleanUp(database, logger));
     const core: Core = {
       config,
@@ -73,6 +74,7 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
       log,
       users,
       accounts,
+      roles,
       answerWrite,
       accountGuard,
       health,
@@ -82,7 +84,7 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
     const audit = openAudit(core);
     const mountsAuth = config.services.has("auth");
     const asksWho = config.auth === "on";
-    const apiKeys = mountsAuth || asksWho ? openApiKeys(core, answerWrite) : undefined;
+    const apiKeys = mountsAuth || asksWho ? openApiKeys(core) : undefined;
     const tokens = mountsAuth || asksWho ? await openTokens(core) : undefined;
     const auth = mountsAuth && tokens ? openAuth(core, tokens) : undefined;
     const access = asksWho && tokens && apiKeys ? await openDoor(core, tokens, apiKeys) : undefined;

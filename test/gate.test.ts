@@ -130,6 +130,29 @@ for (const lane of ["on", "off"] as const) {
         });
       }
 
+      test("has nothing done, though its request has no body to wait for", async (t) => {
+        const decided = Promise.withResolvers<undefined>();
+        const asked = Promise.withResolvers<void>();
+        let asks = 0;
+        const { url, received, refused } = await open(t, lane, () => {
+          asks += 1;
+          asked.resolve();
+          return asks === 1 ? decided.promise : undefined;
+        });
+        const call = send(t, url, callPath, "application/proto");
+        call.end();
+        await withDeadline("the gate", asked.promise);
+        // By the time that one behind it has been answered, it would have been run.
+        const next = send(t, url, callPath, "application/proto");
+        next.end();
+        assert.equal((await withDeadline("the next answer", next.answer)).status, 200);
+        assert.equal(received.length, 1);
+        decided.reject(missing());
+        assert.equal((await withDeadline("the answer", call.answer)).status, 401);
+        assert.equal(received.length, 1);
+        assert.equal(refused.length, 1);
+      });
+
       test("and who may are let in with the whole of what they have sent meanwhile", async (t) => {
         const decided = Promise.withResolvers<undefined>();
         const { url, received } = await open(t, lane, () => decided.promise);

@@ -2,9 +2,8 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { ApiKeySchema, ApiKeyService as ApiKeyServiceDesc } from "../../gen/apikeys/v1/apikeys_pb.ts";
-import { PermissionDeniedError } from "../platform/access.errors.ts";
 import { callScope } from "../platform/call-scope.ts";
-import type { Principal } from "../platform/principal.ts";
+import { requirePermissions } from "../platform/require-permissions.ts";
 import type { AnswerWrite } from "../writes/answer-write.ts";
 import type { WriteCaller } from "../writes/write-record.ts";
 import type { ApiKeyService, IssuedApiKey, RotatedApiKey } from "./api-key.service.ts";
@@ -20,13 +19,12 @@ export function createApiKeyHandler(
 ): ServiceImpl<typeof ApiKeyServiceDesc> {
   return {
     async createApiKey(request, context) {
-      const principal = principalOf(context);
-      assertHolds(principal, request.scopes);
+      requirePermissions(context, request.scopes);
       const input = {
         name: request.name,
         scopes: request.scopes,
         timeToLiveMs: request.timeToLive && durationMs(request.timeToLive),
-        createdBy: principal.actor,
+        createdBy: actorOf(context),
       };
       return answerWrite(context, request, {
         write: (caller: WriteCaller<IssuedApiKey>) => keys.create(input, caller),
@@ -50,12 +48,11 @@ export function createApiKeyHandler(
       }),
 
     async rotateApiKey(request, context) {
-      const principal = principalOf(context);
       // A key's scopes never change, so that they can be looked at before the write.
-      assertHolds(principal, (await keys.get(request.id)).scopes);
+      requirePermissions(context, (await keys.get(request.id)).scopes);
       const rotation = {
         graceMs: request.gracePeriod === undefined ? 0 : durationMs(request.gracePeriod),
-        createdBy: principal.actor,
+        createdBy: actorOf(context),
       };
       return answerWrite(context, request, {
         write: (caller: WriteCaller<RotatedApiKey>) => keys.rotate(request.id, rotation, caller),
@@ -70,14 +67,8 @@ export function createApiKeyHandler(
   };
 }
 
-function principalOf({ values }: HandlerContext): Principal {
-  return values.get(callScope).principal;
-}
-
-/** Nobody gives a key what they do not hold themselves. @throws PermissionDeniedError */
-function assertHolds(principal: Principal, scopes: readonly string[]): void {
-  const missing = scopes.find((scope) => !principal.permits(scope));
-  if (missing !== undefined) throw new PermissionDeniedError(missing);
+function actorOf({ values }: HandlerContext): string {
+  return values.get(callScope).principal.actor;
 }
 
 function toMessage(key: ApiKey): MessageInitShape<typeof ApiKeySchema> {

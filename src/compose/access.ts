@@ -1,7 +1,6 @@
 import { type ClientPrincipals, noClientPrincipals } from "../access/client-principal.ts";
 import { openClientPrincipals } from "../access/client-principals.ts";
 import { createDoor } from "../access/door.ts";
-import { createRoleService } from "../access/role.service.ts";
 import { createUserPermissions } from "../access/user-permissions.ts";
 import { requireWayIn } from "../access/way-in.ts";
 import { policy } from "../policy.ts";
@@ -22,11 +21,11 @@ export async function openDoor(
   { tokens }: Pick<Tokens, "tokens">,
   { authenticator, watch }: Pick<ApiKeys, "authenticator" | "watch">,
 ): Promise<Access> {
-  const { config, database, log, now } = core;
+  const { config, database, roles, now } = core;
   if (config.clientPrincipalsPath === undefined) await requireWayIn(database, now());
   const door = createDoor({
     tokens,
-    permissions: createUserPermissions(createRoleService({ database, log, now }), watch),
+    permissions: createUserPermissions(roles, watch),
     apiKeys: authenticator,
     certificates: await openPrincipals(core),
   });

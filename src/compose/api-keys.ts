@@ -6,7 +6,6 @@ import { createApiKeyHandler } from "../api-keys/api-key.handler.ts";
 import { createApiKeyService } from "../api-keys/api-key.service.ts";
 import { type ApiKeyAuthenticator, createApiKeyAuthenticator } from "../api-keys/api-key-authenticator.ts";
 import { createInternalAuthHandler } from "../api-keys/internal-auth.handler.ts";
-import type { AnswerWrite } from "../writes/answer-write.ts";
 import type { Core } from "./core.ts";
 
 /** What API keys add to a process. */
@@ -20,8 +19,8 @@ export interface ApiKeys {
 }
 
 /** Builds API keys, in order. */
-export function openApiKeys(core: Core, answerWrite: AnswerWrite): ApiKeys {
-  const { database, logger, closing, now } = core;
+export function openApiKeys(core: Core): ApiKeys {
+  const { database, logger, closing, answerWrite, now } = core;
   const watch = createAccessWatch({ database, logger });
   closing.push("access watch", () => watch.close());
   const authenticator = createApiKeyAuthenticator({ database, watch, logger });

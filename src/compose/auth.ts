@@ -2,7 +2,6 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { AccessService } from "../../gen/access/v1/access_pb.ts";
 import type { AuthService } from "../../gen/auth/auth_pb.ts";
 import { createAccessHandler } from "../access/access.handler.ts";
-import { createRoleService } from "../access/role.service.ts";
 import { createAuthHandler } from "../auth/auth.handler.ts";
 import { answerJwks } from "../auth/jwks.ts";
 import { createLoginService } from "../auth/login.service.ts";
@@ -25,7 +24,7 @@ export interface Auth {
 
 /** Builds passwords, logins and roles over the tokens, in order. */
 export function openAuth(core: Core, { keys, tokens }: Tokens): Auth {
-  const { config, logger, closing, database, log, accounts, answerWrite, accountGuard, health, now } = core;
+  const { config, logger, closing, database, accounts, roles, answerWrite, accountGuard, health, now } = core;
   const passwords = createPasswordHasher(config.passwords);
   const throttle = createLoginThrottle({ database, now });
   closing.push("login clean-up", startLoginCleanUp(database, logger));
@@ -37,7 +36,6 @@ export function openAuth(core: Core, { keys, tokens }: Tokens): Auth {
     logger,
   });
 
-  const roles = createRoleService({ database, log, now });
   return {
     handler: createAuthHandler({
       accounts,

@@ -1,3 +1,4 @@
+import type { RoleService } from "../access/role.service.ts";
 import type { EventLog } from "../events/event-log.ts";
 import type { EventTailer } from "../events/event-tailer.ts";
 import type { AccountGuard } from "../platform/account-guard.ts";
@@ -21,6 +22,7 @@ export interface Core {
   readonly log: EventLog;
   readonly users: UserService;
   readonly accounts: AccountService;
+  readonly roles: RoleService;
   /** How every handler carries out its writes. */
   readonly answerWrite: AnswerWrite;
   /** Whom every handler asks before it changes an account. */

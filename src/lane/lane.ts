@@ -42,10 +42,7 @@ export interface LaneOptions extends MessageLimits {
    * Refuses a call before anything of its request is read: with an error, at once where that is known at once. Must
    * neither throw nor reject.
    */
-  readonly gate?: (
-    method: DescMethod,
-    values: ContextValues,
-  ) => ConnectError | undefined | Promise<ConnectError | undefined>;
+  readonly gate?: (method: DescMethod, values: ContextValues) => Verdict;
   readonly acceptCompression: readonly Compression[];
   /** When it aborts, streams end with its reason, a ConnectError; unary calls finish. */
   readonly shutdownSignal: AbortSignal;
@@ -58,6 +55,9 @@ export interface LaneOptions extends MessageLimits {
     request: Pick<Exchange, "requestHeaders" | "rawHeaders" | "remoteAddress" | "clientCertificate">,
   ) => ContextValues;
 }
+
+/** What a gate says: why a call is refused, or nothing. */
+type Verdict = ConnectError | undefined | Promise<ConnectError | undefined>;
 
 const noFields: Fields = {};
 
@@ -102,18 +102,19 @@ export function createLane(options: LaneOptions): Lane {
     void runStream(call, call.route as StreamRoute, message, invoker, stalls);
 
   function run(call: Call): void {
+    const verdict = gate?.(call.route.method, call.contextValues);
     if (call.route.kind === "unary") {
-      readRequest(call, readMaxBytes, runUnaryCall);
+      readRequest(call, readMaxBytes, afterGate(verdict, runUnaryCall));
     } else {
       streams.add(call);
       call.onClose = () => {
         streams.delete(call);
         stalls.taken(call.exchange);
       };
-      readRequest(call, readMaxBytes, runStreamCall);
+      readRequest(call, readMaxBytes, afterGate(verdict, runStreamCall));
       if (shutdownSignal.aborted) call.fail(shutdownSignal.reason as ConnectError);
     }
-    if (gate !== undefined) passGate(call, gate(call.route.method, call.contextValues));
+    if (verdict !== undefined) heed(call, verdict);
   }
 
   return {
@@ -136,15 +137,24 @@ export function createLane(options: LaneOptions): Lane {
   };
 }
 
-/** Nothing of the body has been read yet: that begins in a later tick. */
-function passGate(call: Call, verdict: ReturnType<NonNullable<LaneOptions["gate"]>>): void {
+/** A request without a body ends though nothing is read of it: it waits for the gate's verdict, too. */
+function afterGate(verdict: Verdict, run: RunCall): RunCall {
+  if (!(verdict instanceof Promise)) return run;
+  return (call, message) =>
+    void verdict.then((refusal) => {
+      if (refusal === undefined && !call.isEnded) run(call, message);
+    });
+}
+
+/** Nothing of a body has been read yet: that begins in a later tick. */
+function heed(call: Call, verdict: NonNullable<Verdict>): void {
   if (verdict instanceof Promise) {
     call.exchange.pause();
     void verdict.then((refusal) => {
       if (refusal !== undefined) call.fail(refusal);
       call.exchange.resume();
     });
-  } else if (verdict !== undefined) {
+  } else {
     call.fail(verdict);
   }
 }

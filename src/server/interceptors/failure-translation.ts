@@ -59,8 +59,6 @@ const errorDomain = "user-bridge";
  * @param onRefusal told of each call that ends because nobody knows who makes it, or they may not
  */
 export function createFailureTranslation(logger: Logger, onRefusal: OnRefusal = () => {}): TranslateFailure {
-  // A call may be refused at the gate and, its message having come meanwhile, behind it: it is one refusal.
-  const refused = new WeakSet<CallScope>();
   return (failure, { method, message, scope, caller }) => {
     const procedure = procedureOf(method);
     const error = translateDatabaseError(failure);
@@ -70,10 +68,7 @@ export function createFailureTranslation(logger: Logger, onRefusal: OnRefusal = 
       }
       const refusal = findRefusal(error);
       if (refusal === undefined) return fromDomainError(error);
-      if (!refused.has(scope)) {
-        refused.add(scope);
-        onRefusal({ procedure, message, scope, outcome: error.kind.toUpperCase(), refusal });
-      }
+      onRefusal({ procedure, message, scope, outcome: error.kind.toUpperCase(), refusal });
       // So that whoever asks why can say which call it was: the audit log knows it by this.
       return fromDomainError(error, { "x-request-id": scope.requestId });
     }
