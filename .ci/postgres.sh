@@ -12,6 +12,15 @@ as_postgres() {
   fi
 }
 
+# In memory, where there is room for it: a test's database is a few hundred files, which a disk takes long to make.
+place_for_databases() {
+  if [ "$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1)" -gt 4194304 ] 2>/dev/null; then
+    echo /dev/shm
+  else
+    echo /tmp
+  fi
+}
+
 start_postgres() {
   local bin
   bin=$(find_postgres)
@@ -20,7 +29,7 @@ start_postgres() {
     bin=$(find_postgres)
   fi
   POSTGRES_BIN=$bin
-  POSTGRES_DIR=$(mktemp -d /tmp/user-bridge-postgres-XXXXXX)
+  POSTGRES_DIR=$(mktemp -d "$(place_for_databases)/user-bridge-postgres-XXXXXX")
   if [ "$(id -u)" = 0 ]; then chown postgres "$POSTGRES_DIR"; fi
   local port
   port=$(node -e 'const s = require("node:net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')

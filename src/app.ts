@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { createAccountGuard } from "./access/account-guard.ts";
 import { createRoleService } from "./access/role.service.ts";
 import { openDoor } from "./compose/access.ts";
+import { openAdmission } from "./compose/admission.ts";
 import { openApiKeys } from "./compose/api-keys.ts";
 import { openAudit } from "./compose/audit.ts";
 import { openAuth } from "./compose/auth.ts";
@@ -9,6 +10,7 @@ import type { Core } from "./compose/core.ts";
 import { openEvents } from "./compose/events.ts";
 import { openListeners } from "./compose/listeners.ts";
 import { openProfiles } from "./compose/profiles.ts";
+import { openTelemetry } from "./compose/telemetry.ts";
 import { openTokens } from "./compose/tokens.ts";
 import { createUserEventsHandler } from "./events/event.handler.ts";
 import { createClosing } from "./platform/closing.ts";
@@ -47,7 +49,8 @@ const now = (): Date => new Date();
 export async function startApp(config: Config, logger: Logger): Promise<App> {
   const closing = createClosing(logger);
   try {
-    const opened = await openDatabase<Schema>(config.database, logger);
+    const telemetry = await openTelemetry({ config, logger, closing });
+    const opened = await openDatabase<Schema>(config.database, logger, telemetry.observeQuery);
     closing.push("database", () => opened.close());
     const database = opened.queries;
     if (config.migrate === "on") {
@@ -56,12 +59,15 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
       await requireCurrentSchema(database);
     }
 
-    const { tailer, log } = await openEvents({ config, logger, closing, database });
-    const writer = createUserWriter(database, log, now);
-    const users = createUserService({ database, writer, now });
-    const accounts = createAccountService({ database, log, writer, now });
+    const { metrics } = telemetry;
+    const work = metrics?.work;
+    const onLookUps = work?.batch("look-ups");
+    const { tailer, log } = await openEvents({ config, logger, closing, database }, work);
+    const writer = createUserWriter(database, log, now, work?.writes);
+    const users = createUserService({ database, writer, now, onLookUps });
+    const accounts = createAccountService({ database, log, writer, now, onLookUps });
     const health = createHealthStatus(listServices(config.services).map((service) => service.typeName));
-    const answerWrite = createAnswerWrite({ database, now });
+    const answerWrite = createAnswerWrite({ database, now, observer: work });
     const roles = createRoleService({ database, log, now });
     const accountGuard = createAccountGuard(roles);
     closing.push("idempotency keys' clean-up", startKeptAnswerCleanUp(database, logger));
@@ -78,6 +84,7 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
       answerWrite,
       accountGuard,
       health,
+      metrics,
       now,
     };
 
@@ -88,6 +95,8 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
     const tokens = mountsAuth || asksWho ? await openTokens(core) : undefined;
     const auth = mountsAuth && tokens ? openAuth(core, tokens) : undefined;
     const access = asksWho && tokens && apiKeys ? await openDoor(core, tokens, apiKeys) : undefined;
+    const admission = openAdmission(config, closing);
+    metrics?.watch({ pool: opened.pool, tailer, admission });
     const listeners = await openListeners(core, {
       handlers: {
         users: config.services.has("users")
@@ -101,9 +110,13 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
       },
       internalAuth: mountsAuth ? apiKeys?.internalHandler : undefined,
       documents: auth?.documents ?? [],
+      internalDocuments: metrics && [metrics.document],
       access,
+      admission,
+      telemetry: telemetry.calls,
       onRefusal: audit.onRefusal,
     });
+    metrics?.watch({ connections: () => listeners.connections() });
     await opened.lock?.announce(listeners.url);
 
     let ending = false;

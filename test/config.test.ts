@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { parseEnv } from "node:util";
 import { mintApiKey } from "../src/api-keys/api-key-text.ts";
-import { ConfigError, configVariables, readConfig } from "../src/platform/config.ts";
+import { ConfigError } from "../src/platform/config.ts";
+import { configVariables, readConfig } from "../src/platform/read-config.ts";
 import { runCommand } from "./support/server-process.ts";
 
 /** The faults of an environment, by the variable that each begins with. */
@@ -54,6 +55,17 @@ describe("the configuration", () => {
       ACCESS_TOKEN_TTL: "2d",
       SIGNING_KEY_ROTATION: "1s",
       PASSWORD_ITERATIONS: "0",
+      DEFAULT_DEADLINE: "30",
+      MAX_CONCURRENT_CALLS: "0",
+      RATE_LIMIT_PER_PRINCIPAL: "fast",
+      RATE_LIMIT_PER_ADDRESS: "0/s",
+      MAX_EVENT_LOOP_DELAY: "1ms",
+      KEEPALIVE_TIMEOUT: "never",
+      LOG_CALLS: "some",
+      OTEL_EXPORTER_OTLP_ENDPOINT: "grpc://root:hunter2@collector",
+      OTEL_EXPORTER_OTLP_HEADERS: "authorization: hunter2",
+      OTEL_RESOURCE_ATTRIBUTES: "zone=%E0%A4%A",
+      OTEL_TRACES_SAMPLER_ARG: "2",
     };
     const expected = [...Object.keys(variables).filter((name) => name !== "TLS_CERT"), "TLS_CERT, TLS_KEY"];
     assert.deepEqual([...new Set(faultsOf(variables))].sort(), [...expected].sort());
@@ -161,6 +173,43 @@ describe("the configuration", () => {
     assert.equal(readConfig({ REFLECTION: "off" }, "serve").reflection, false);
     assert.equal(readConfig({ AUTH: "on" }, "serve").reflection, false);
     assert.equal(readConfig({ AUTH: "on", REFLECTION: "on" }, "serve").reflection, true);
+  });
+
+  test("no call may last longer than any, and no caller take more than there is", () => {
+    assert.deepEqual(faultsOf({ DEFAULT_DEADLINE: "1m", MAX_DEADLINE: "30s" }), ["DEFAULT_DEADLINE"]);
+    assert.deepEqual(faultsOf({ MAX_DEADLINE: "29s" }), ["DEFAULT_DEADLINE"]);
+    assert.deepEqual(faultsOf({ MAX_STREAMS: "10", MAX_STREAMS_PER_CALLER: "11" }), [
+      "MAX_STREAMS_PER_CALLER",
+    ]);
+    const { limits } = readConfig({ MAX_CONCURRENT_CALLS: "10", MAX_STREAMS: "20" }, "serve");
+    assert.equal(limits.maxConcurrentCallsPerCaller, 10);
+    assert.equal(limits.maxStreamsPerCaller, 20);
+  });
+
+  test("a rate is so many a second, and twice as many at once unless it says how many", () => {
+    const rateOf = (text: string) =>
+      readConfig({ RATE_LIMIT_PER_PRINCIPAL: text }, "serve").limits.principalRate;
+    assert.deepEqual(rateOf("100/s"), { perSecond: 100, atOnce: 200 });
+    assert.deepEqual(rateOf("100/s+5"), { perSecond: 100, atOnce: 5 });
+    assert.deepEqual(rateOf("30/m"), { perSecond: 0.5, atOnce: 1 });
+    assert.equal(rateOf("off"), undefined);
+  });
+
+  test("traces go nowhere until somebody says where", () => {
+    assert.equal(readConfig({}, "serve").tracing, undefined);
+    const variables = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:4318/",
+      OTEL_EXPORTER_OTLP_HEADERS: "authorization=Basic%20abc%3D, x-tenant=7",
+      OTEL_RESOURCE_ATTRIBUTES: "deployment.environment.name=test",
+      OTEL_TRACES_SAMPLER_ARG: "0.25",
+    };
+    assert.deepEqual(readConfig(variables, "serve").tracing, {
+      endpoint: "http://127.0.0.1:4318",
+      headers: { authorization: "Basic abc=", "x-tenant": "7" },
+      serviceName: "user-bridge",
+      resourceAttributes: { "deployment.environment.name": "test" },
+      sampleRatio: 0.25,
+    });
   });
 
   test("a process with a wrong environment names all faults and exits 1 without a stack trace", async () => {

@@ -1,16 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Client as PostgresClient } from "pg";
-import { UserService } from "../gen/users/v1/users_pb.ts";
 import type { DatabaseConfig } from "../src/platform/config.ts";
 import { cleanUpAfter } from "./support/clean-up.ts";
 import { createLedger, settle, stepOf, type WriterLedger, writeUntilGone } from "./support/crash-writer.ts";
 import { backends } from "./support/databases.ts";
 import { replay, type WholeLog } from "./support/event-archive.ts";
-import { accessByClient, type LogAccess, type PlainUser, Refusal } from "./support/log-access.ts";
+import { listUsers, readLog } from "./support/fault-log.ts";
+import { accessByClient, type LogAccess, Refusal } from "./support/log-access.ts";
 import { type SeededRandom, withSeed } from "./support/seeded-random.ts";
 import { type ServerProcess, startServerProcess } from "./support/server-process.ts";
 import { checkHistory, findPosition, type StreamHistory } from "./support/stream-history.ts";
@@ -118,7 +117,11 @@ async function checkEverything(
   histories: readonly StreamHistory[],
 ): Promise<WholeLog> {
   const log = await readLog(connect(server));
-  assert.deepEqual(replay(log), await listUsers(server), "the events do not add up to the users");
+  assert.deepEqual(
+    replay(log),
+    await listUsers(createGrpcTransport({ baseUrl: server.url })),
+    "the events do not add up to the users",
+  );
   for (const ledger of ledgers) {
     const own = log.filter((event) => event.user.username.startsWith(`${ledger.name}n`));
     const { acknowledged, pending } = ledger;
@@ -131,35 +134,6 @@ async function checkEverything(
   }
   for (const history of histories) checkHistory(history, log);
   return log;
-}
-
-async function readLog(access: LogAccess): Promise<WholeLog> {
-  const everything = { types: [], userIds: [], progressIntervalMs: 60_000 };
-  const leaving = new AbortController();
-  const now = await access.stream({ start: "now", ...everything }, leaving.signal).next();
-  const end: bigint = now.done ? assert.fail("the stream has ended") : now.value.revision;
-  const log: WholeLog[number][] = [];
-  for await (const item of access.stream({ start: "earliest", ...everything }, leaving.signal)) {
-    if (item.event !== undefined) log.push(item.event);
-    assert.equal(item.revision, BigInt(log.length), "revisions are not dense");
-    if (item.revision === end) break;
-  }
-  leaving.abort();
-  return log;
-}
-
-async function listUsers(server: ServerProcess): Promise<PlainUser[]> {
-  const client = createClient(UserService, createGrpcTransport({ baseUrl: server.url }));
-  const users: PlainUser[] = [];
-  let pageToken = "";
-  do {
-    const page = await client.listUsers({ pageSize: 100, pageToken });
-    for (const { id, email, username, isActive, createdAt } of page.users) {
-      users.push({ id, email, username, isActive, createdAt });
-    }
-    pageToken = page.nextPageToken;
-  } while (pageToken !== "");
-  return users;
 }
 
 /** A PostgreSQL that was sent a commit carries it out, also when the sender has died; the check must not be earlier. */

@@ -26,7 +26,7 @@ async function rightsOf(...path: string[]): Promise<string> {
 
 test("a fresh data directory and the database in it are their owner's alone", async (t) => {
   const dataDir = join(await makeFolder(t), "above", "data");
-  const opened = await openEmbedded(dataDir, testLogger);
+  const opened = await openEmbedded({ dataDir }, testLogger);
   cleanUpAfter(t, opened.close);
   await opened.lock?.announce("http://127.0.0.1:4711");
   assert.equal(await rightsOf(dataDir), "700");
@@ -42,7 +42,7 @@ test("a database that others could read is its owner's alone from the next start
   await chmod(dataDir, 0o755);
   await chmod(join(dataDir, "pglite"), 0o755);
   const { logger, lines } = createLogLines();
-  const opened = await openEmbedded(dataDir, logger);
+  const opened = await openEmbedded({ dataDir }, logger);
   cleanUpAfter(t, opened.close);
   assert.equal(await rightsOf(dataDir, "pglite"), "700");
   // Whoever made that one may have others in mind who look into it.

@@ -4,6 +4,7 @@ import { describe, type TestContext, test } from "node:test";
 import type { HandlerContext } from "@connectrpc/connect";
 import { scriptedProbe, toStruct } from "./support/probe-script.ts";
 import { callPath, probeRoutes, streamPath } from "./support/probe-service.ts";
+import { withoutMadeIds } from "./support/raw-call.ts";
 import { envelope } from "./support/raw-http.ts";
 import { http1Request, openRawSocket } from "./support/raw-socket.ts";
 import { openHostPair, openTestHost } from "./support/server-pair.ts";
@@ -113,7 +114,7 @@ describe("over HTTP/1.1, the fast lane", () => {
           [pair.lane, pair.reference].map(async (url) => {
             const socket = openRawSocket(t, url);
             socket.send(request);
-            return (await socket.closed()).replace(/date: .*\r\n/gi, "");
+            return withoutMadeIds((await socket.closed()).replace(/date: .*\r\n/gi, ""));
           }),
         );
         const [actual, expected] = answers.map(unframe);

@@ -91,6 +91,7 @@ describe("the README", () => {
     const { address, output, stop } = await startByNpm(database.variables["DATA_DIR"] ?? "");
     t.after(stop);
 
+    const internalAddress = /^internal: http:\/\/(\S+)$/m.exec(output)?.[1] ?? assert.fail(output);
     const blocks = (await readBlocks()).filter(({ attributes }) => !attributes.has("run"));
     assert.ok(blocks.length >= 4);
     for (const { attributes, script } of blocks) {
@@ -100,10 +101,10 @@ describe("the README", () => {
         continue;
       }
       const stdout = await run(
-        script.replaceAll("127.0.0.1:8080", address),
+        script.replaceAll("127.0.0.1:8080", address).replaceAll("127.0.0.1:50053", internalAddress),
         Number(attributes.get("exits") ?? 0),
       );
-      assert.match(stdout, /ada|grace|SERVING/);
+      assert.match(stdout, /ada|grace|SERVING|user_bridge_\w+_total.*x-request-id: from-me/s);
     }
 
     for (const [name, expected] of [

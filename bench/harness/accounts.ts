@@ -2,7 +2,8 @@ import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { hash } from "@node-rs/argon2";
 import { AuthService } from "../../gen/auth/auth_pb.ts";
-import { type PasswordConfig, readConfig } from "../../src/platform/config.ts";
+import type { PasswordConfig } from "../../src/platform/config.ts";
+import { readConfig } from "../../src/platform/read-config.ts";
 import { withDatabase } from "./database.ts";
 
 /** A seeded user who can log in. */

@@ -4,8 +4,8 @@
  */
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { UserService } from "../../gen/users/v1/users_pb.ts";
-import { readConfig } from "../../src/platform/config.ts";
 import { createLogger } from "../../src/platform/logger.ts";
+import { readConfig } from "../../src/platform/read-config.ts";
 import { createHealthStatus } from "../../src/server/health/health.status.ts";
 import { openHost } from "../../src/server/host.ts";
 

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { untilAborted } from "../platform/until-aborted.ts";
 import type { Database, Transaction } from "../schema.ts";
 
 /**
@@ -12,9 +13,7 @@ export async function bumpAccessRevision(transaction: Transaction): Promise<void
 
 /** Reads the revision. @throws the signal's reason when it aborts, the database's error */
 export async function readAccessRevision(database: Database, signal: AbortSignal): Promise<bigint> {
-  const { revision } = await database
-    .selectFrom("access_head")
-    .select("revision")
-    .executeTakeFirstOrThrow({ signal });
+  const query = database.selectFrom("access_head").select("revision");
+  const { revision } = await untilAborted(signal, () => query.executeTakeFirstOrThrow());
   return revision;
 }

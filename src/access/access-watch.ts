@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { runDetached } from "../platform/current-work.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Database } from "../schema.ts";
 import { readAccessRevision } from "./access-revision.ts";
@@ -93,7 +94,7 @@ export function createAccessWatch({
     current() {
       const now = performance.now();
       askedAt = now;
-      if (following === undefined && !closing.signal.aborted) following = follow();
+      if (following === undefined && !closing.signal.aborted) following = runDetached(follow);
       return now - confirmedAt < trustedMs ? revision : undefined;
     },
     async close() {

@@ -34,7 +34,7 @@ export function createUserPermissions(
 
   async function load({ token, account }: TokenHolder, revision: bigint | undefined) {
     try {
-      const found = await withDatabaseDeadline(roles.getUserRoles(token.userId));
+      const found = await withDatabaseDeadline(() => roles.getUserRoles(token.userId));
       const permissions = new Set(found.permissions);
       if (revision !== undefined) known.set(account, { permissions, revision });
       return permissions;

@@ -71,7 +71,7 @@ export function createApiKeyAuthenticator(
     ...lookupBounds,
     missing: () => new Error("a look-up has left out a hash"),
     async load(hashes) {
-      const found = await withDatabaseDeadline(findUsableKeys(database, hashes));
+      const found = await withDatabaseDeadline(() => findUsableKeys(database, hashes));
       return new Map(hashes.map((hash) => [hash, { key: found.get(hash) }]));
     },
   });
@@ -85,7 +85,7 @@ export function createApiKeyAuthenticator(
 
   async function load(hash: string, before: bigint | undefined): Promise<AuthenticatedKey | undefined> {
     // A deadline of its own: it may have to wait for a batch that is frozen.
-    const { key } = await withDatabaseDeadline(look(hash));
+    const { key } = await withDatabaseDeadline(() => look(hash));
     memory.keep(hash, key, before, watch.current());
     return key && judge(key);
   }

@@ -1,3 +1,4 @@
+import { runDetached } from "../platform/current-work.ts";
 import { withDatabaseDeadline } from "../platform/database-deadline.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Database } from "../schema.ts";
@@ -34,7 +35,7 @@ export function createLastUses({ database, logger, writeAfterMs = 60_000 }: Last
     const uses = unwritten;
     unwritten = new Map();
     try {
-      if (uses.size > 0) await withDatabaseDeadline(updateLastUses(database, uses));
+      if (uses.size > 0) await withDatabaseDeadline(() => updateLastUses(database, uses));
     } catch (error) {
       logger.warn({ err: error }, "when API keys were last used could not be written");
       // What was used meanwhile was used later.
@@ -46,7 +47,7 @@ export function createLastUses({ database, logger, writeAfterMs = 60_000 }: Last
   function schedule(): void {
     if (timer !== undefined || isClosed) return;
     timer = setTimeout(() => {
-      writing = write();
+      writing = runDetached(write);
     }, writeAfterMs).unref();
   }
 

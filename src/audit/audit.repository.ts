@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
+import { untilAborted } from "../platform/until-aborted.ts";
 import type { Database } from "../schema.ts";
 import type { AuditEntry, AuditFilter, AuditPosition, CountedDraft } from "./audit-entry.ts";
 
@@ -29,14 +30,12 @@ export async function listEntries(
   limit: number,
   signal?: AbortSignal,
 ): Promise<AuditEntry[]> {
-  const { rows } = await sql<AuditRow>`
+  const query = sql<AuditRow>`
     select id, (extract(epoch from occurred_at) * 1000)::float8 as occurred_at_ms,
       actor, credential, procedure, subject, outcome, reason, address, request_id, calls
     from audit_log where ${sql.join(toConditions(filter, behind), sql` and `)}
-    order by occurred_at desc, id desc limit ${limit}`.execute(
-    database,
-    signal === undefined ? {} : { signal },
-  );
+    order by occurred_at desc, id desc limit ${limit}`;
+  const { rows } = await untilAborted(signal, () => query.execute(database));
   return rows.map(toEntry);
 }
 

@@ -1,3 +1,4 @@
+import { runDetached } from "../platform/current-work.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Database } from "../schema.ts";
 import type { AuditDraft } from "../writes/write-record.ts";
@@ -8,6 +9,8 @@ import { defaultRefusalBounds, RefusalBook, type RefusalBounds } from "./refusal
 export interface RefusalAudit {
   /** Takes a refusal down. It is written within about a second, or later where the database is away. */
   refuse(draft: AuditDraft): void;
+  /** What has become of them, and how many entries are yet to be written. */
+  readonly load: { readonly waiting: number; readonly totals: RefusalBook["totals"] };
   /** Writes what is left. What cannot be written by then is counted in the log. */
   close(): Promise<void>;
 }
@@ -73,7 +76,7 @@ export function openRefusalAudit(dependencies: RefusalAuditDependencies): Refusa
   function start(): void {
     clearTimeout(timer);
     timer = undefined;
-    writing ??= write(false).finally(() => {
+    writing ??= runDetached(() => write(false)).finally(() => {
       writing = undefined;
       schedule();
     });
@@ -84,6 +87,12 @@ export function openRefusalAudit(dependencies: RefusalAuditDependencies): Refusa
   }
 
   return {
+    load: {
+      get waiting() {
+        return book.waiting;
+      },
+      totals: book.totals,
+    },
     refuse(draft) {
       book.add(toStorable(draft));
       // Where the last batch has failed, the next waits its time.

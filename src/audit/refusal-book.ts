@@ -1,5 +1,6 @@
+import type { Rate } from "../platform/config-fields.ts";
+import { TokenBucket } from "../platform/token-bucket.ts";
 import type { AuditDraft } from "../writes/write-record.ts";
-import { Allowance, type AllowanceBounds } from "./allowance.ts";
 import type { CountedDraft } from "./audit-entry.ts";
 
 /** What keeps a flood of refusals from filling the memory and the disk. */
@@ -7,9 +8,9 @@ export interface RefusalBounds {
   /** How many may wait to be inserted. */
   readonly maxWaiting: number;
   /** How many are written one by one, of all. */
-  readonly all: AllowanceBounds;
+  readonly all: Rate;
   /** How many are written one by one, of those from one address: nobody uses up what is everybody's. */
-  readonly address: AllowanceBounds;
+  readonly address: Rate;
   /** How many kinds are counted apart. */
   readonly maxKinds: number;
   /** How long is counted for one entry, in milliseconds. */
@@ -35,14 +36,16 @@ export const defaultRefusalBounds: RefusalBounds = {
 export class RefusalBook {
   readonly #bounds: RefusalBounds;
   readonly #waiting: CountedDraft[] = [];
-  readonly #all: Allowance;
-  readonly #addresses = new Map<string, Allowance>();
+  readonly #all: TokenBucket;
+  readonly #addresses = new Map<string, TokenBucket>();
   readonly #kinds = new Map<string, { readonly draft: AuditDraft; calls: number }>();
   #countedSinceMs = 0;
+  /** How many have been taken down so far: one by one, as part of a count, and of which no more is known than that. */
+  readonly totals = { singly: 0, counted: 0, dropped: 0 };
 
   constructor(bounds: RefusalBounds, nowMs: number) {
     this.#bounds = bounds;
-    this.#all = new Allowance(bounds.all, nowMs);
+    this.#all = new TokenBucket(bounds.all, nowMs);
   }
 
   /** Whether nothing is left to be written. */
@@ -61,10 +64,11 @@ export class RefusalBook {
     // First what is everybody's: while there is none, no address is remembered, of which there may be any number.
     if (!this.#hasRoom || !this.#all.isLeft(nowMs)) {
       this.#count({ ...draft, address: "" }, nowMs);
-    } else if (!this.#allowanceOf(draft.address, nowMs).take(nowMs)) {
+    } else if (!this.#bucketOf(draft.address, nowMs).take(nowMs)) {
       this.#count(draft, nowMs);
     } else {
       this.#all.take(nowMs);
+      this.totals.singly += 1;
       this.#waiting.push({ ...draft, calls: 1 });
     }
   }
@@ -80,7 +84,7 @@ export class RefusalBook {
       for (const { draft, calls } of this.#kinds.values()) this.#waiting.push({ ...draft, calls });
       this.#kinds.clear();
       this.#countedSinceMs = nowMs;
-      this.#forgetFullAllowances(nowMs);
+      this.#forgetFullBuckets(nowMs);
     }
     return this.#waiting.slice(0, limit);
   }
@@ -105,8 +109,10 @@ export class RefusalBook {
     const key = JSON.stringify([procedure, outcome, reason, address]);
     const counted = this.#kinds.get(key);
     if (counted !== undefined) {
+      this.totals.counted += 1;
       counted.calls += 1;
     } else if (this.#kinds.size < this.#bounds.maxKinds) {
+      this.totals.counted += 1;
       this.#kinds.set(key, {
         draft: { ...nobody, occurredAt, procedure, outcome, reason, address },
         calls: 1,
@@ -118,6 +124,7 @@ export class RefusalBook {
 
   /** The last resort: all that is known of these is that they were. */
   #countDropped(occurredAt: Date): void {
+    this.totals.dropped += 1;
     const dropped = this.#kinds.get("");
     if (dropped === undefined) {
       this.#kinds.set("", { draft: { ...nobody, occurredAt, reason: "DROPPED" }, calls: 1 });
@@ -126,18 +133,18 @@ export class RefusalBook {
     }
   }
 
-  #allowanceOf(address: string, nowMs: number): Allowance {
-    let allowance = this.#addresses.get(address);
-    if (allowance === undefined) {
-      allowance = new Allowance(this.#bounds.address, nowMs);
-      this.#addresses.set(address, allowance);
+  #bucketOf(address: string, nowMs: number): TokenBucket {
+    let bucket = this.#addresses.get(address);
+    if (bucket === undefined) {
+      bucket = new TokenBucket(this.#bounds.address, nowMs);
+      this.#addresses.set(address, bucket);
     }
-    return allowance;
+    return bucket;
   }
 
-  #forgetFullAllowances(nowMs: number): void {
-    for (const [address, allowance] of this.#addresses) {
-      if (allowance.isFull(nowMs)) this.#addresses.delete(address);
+  #forgetFullBuckets(nowMs: number): void {
+    for (const [address, bucket] of this.#addresses) {
+      if (bucket.isFull(nowMs)) this.#addresses.delete(address);
     }
   }
 }

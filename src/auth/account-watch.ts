@@ -2,6 +2,7 @@ import { LRUCache } from "lru-cache";
 import type { LoggedEvent } from "../events/event.ts";
 import { followLog } from "../events/event-follower.ts";
 import type { EventTailer } from "../events/event-tailer.ts";
+import { runDetached } from "../platform/current-work.ts";
 import { withDatabaseDeadline } from "../platform/database-deadline.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { AccountService } from "../users/account.service.ts";
@@ -98,7 +99,9 @@ export function createAccountWatch({
   function follow(): void {
     if (following !== undefined || isClosed) return;
     const stop = new AbortController();
-    const ended = followLog(tailer, listener, stop.signal, { intervalMs: followIntervalMs })
+    const ended = runDetached(() =>
+      followLog(tailer, listener, stop.signal, { intervalMs: followIntervalMs }),
+    )
       .catch((error) => logger.error({ err: error }, "accounts are looked up each time for now"))
       .finally(() => {
         following = undefined;
@@ -141,7 +144,7 @@ export function createAccountWatch({
 
 async function getState(accounts: Pick<AccountService, "get">, id: string): Promise<AccountState> {
   try {
-    const { email, username, isActive, isSuperuser, tokenEpoch } = await withDatabaseDeadline(
+    const { email, username, isActive, isSuperuser, tokenEpoch } = await withDatabaseDeadline(() =>
       accounts.get(id),
     );
     return { email, username, isActive, isSuperuser, tokenEpoch };

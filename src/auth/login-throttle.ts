@@ -1,3 +1,4 @@
+import { runDetached } from "../platform/current-work.ts";
 import type { Database } from "../schema.ts";
 import { LoginSlowedError } from "./login.errors.ts";
 import * as repository from "./login.repository.ts";
@@ -51,13 +52,15 @@ export function createLoginThrottle(dependencies: LoginThrottleDependencies): Lo
         throw new LoginSlowedError(outcome.untilMs - nowMs);
       }
       return {
-        async succeed() {
-          await repository.takeBackAttempt(database, outcome.rows, keys.accountAtAddress);
-          if (await repository.rememberAddress(database, keys, now().getTime())) {
-            await repository.forgetAddressesBeyond(database, keys, rules.maxKnownAddresses);
-          }
-        },
-        withdraw: () => repository.takeBackAttempt(database, outcome.rows),
+        // Whether its caller still waits: the attempt would count as one that failed.
+        succeed: () =>
+          runDetached(async () => {
+            await repository.takeBackAttempt(database, outcome.rows, keys.accountAtAddress);
+            if (await repository.rememberAddress(database, keys, now().getTime())) {
+              await repository.forgetAddressesBeyond(database, keys, rules.maxKnownAddresses);
+            }
+          }),
+        withdraw: () => runDetached(() => repository.takeBackAttempt(database, outcome.rows)),
       };
     },
   };

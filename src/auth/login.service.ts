@@ -1,3 +1,4 @@
+import { runDetached } from "../platform/current-work.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { AccountService } from "../users/account.service.ts";
 import type { Account, LoginSubject } from "../users/account.ts";
@@ -77,7 +78,7 @@ export function createLoginService(dependencies: LoginServiceDependencies): Logi
       // of an epoch that is over.
       const [tokens] = await Promise.all([
         issue(subject.account, caller).catch(throwTranslated),
-        found.needsRehash ? strengthen(subject, login.password) : undefined,
+        found.needsRehash ? runDetached(() => strengthen(subject, login.password)) : undefined,
       ]);
       return tokens;
     },

@@ -2,7 +2,7 @@ import { hash, verify } from "@node-rs/argon2";
 import { InvalidInputError } from "../platform/errors.ts";
 import { findPasswordViolation, normalizePassword } from "./password.ts";
 import { createDummyHash, isWeaker, type PasswordCost } from "./password-hash.ts";
-import { createPasswordQueue, type QueueLimits } from "./password-queue.ts";
+import { createPasswordQueue, type QueueLimits, type QueueLoad } from "./password-queue.ts";
 
 /** What a comparison has found. */
 export interface PasswordCheck {
@@ -31,6 +31,7 @@ export interface PasswordHasher {
    * is none
    */
   verify(stored: string | undefined, password: string, signal?: AbortSignal): Promise<PasswordCheck>;
+  readonly load: QueueLoad;
 }
 
 /** What a hasher is told. */
@@ -56,6 +57,7 @@ export function createPasswordHasher(options: PasswordHasherOptions): PasswordHa
   const parameters = { memoryCost: memoryKib, timeCost: iterations, parallelism };
 
   return {
+    load: queue.load,
     async hash(password, { field = "password", signal } = {}) {
       const violation = findPasswordViolation(password, field);
       if (violation !== undefined) {

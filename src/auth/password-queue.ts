@@ -9,6 +9,14 @@ export interface PasswordQueue {
    * @throws PasswordsBusyError at once where too many wait; the signal's reason; what the work throws
    */
   run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T>;
+  readonly load: QueueLoad;
+}
+
+/** How full a queue is. */
+export interface QueueLoad {
+  readonly running: number;
+  readonly waiting: number;
+  readonly maxWaiting: number;
 }
 
 /** What a queue is told. */
@@ -41,6 +49,15 @@ export function createPasswordQueue({ maxConcurrency, maxWaiting }: QueueLimits)
   }
 
   return {
+    load: {
+      get running() {
+        return limit.activeCount;
+      },
+      get waiting() {
+        return Math.max(0, admitted - limit.activeCount);
+      },
+      maxWaiting,
+    },
     async run(work, signal) {
       signal?.throwIfAborted();
       if (admitted >= maxConcurrency + maxWaiting) {

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { CryptoKey } from "jose";
 import { importJWK } from "jose/key/import";
+import { runDetached } from "../platform/current-work.ts";
+import { withDatabaseDeadline } from "../platform/database-deadline.ts";
 import type { Logger } from "../platform/logger.ts";
 import { describeUnopened, KeyEncryptionKeyError, NoSigningKeyError } from "./signing-key.errors.ts";
 import type { StoredSigningKey } from "./signing-key.repository.ts";
@@ -67,9 +69,9 @@ export async function openSigningKeyRing(
   let lookedAt = Number.NEGATIVE_INFINITY;
   let looked: Promise<void> = Promise.resolve();
 
-  /** One after the other, so that what was read last counts. */
+  /** One after the other, so that what was read last counts. Also for whoever comes after the one who asks first. */
   function reload(read: () => Promise<StoredSigningKey[]>): Promise<void> {
-    reading = (reading ?? Promise.resolve()).catch(() => {}).then(() => load(read));
+    reading = (reading ?? Promise.resolve()).catch(() => {}).then(() => runDetached(() => load(read)));
     return reading;
   }
 
@@ -104,7 +106,8 @@ export async function openSigningKeyRing(
     for (let failed = false; ; ) {
       await delay(pollIntervalMs, undefined, { signal: closing.signal, ref: false }).catch(() => {});
       if (closing.signal.aborted) return;
-      await rotateAndReload().then(
+      // Nobody waits for it, so that nobody else would notice a connection that has gone silent under it.
+      await reload(() => withDatabaseDeadline(() => store.rotateIfDue(now()))).then(
         () => {
           failed = false;
         },

@@ -1,3 +1,4 @@
+import { runDetached } from "../platform/current-work.ts";
 import { DomainError } from "../platform/errors.ts";
 import { inTransaction } from "../platform/transaction.ts";
 import type { Database } from "../schema.ts";
@@ -30,7 +31,10 @@ export async function endFamilyOnReplay<Answer>(
       }
     });
   } catch (error) {
-    if (hash !== undefined && isReplayed && isDecided(error)) await endFamily(database, hash, now());
+    if (hash !== undefined && isReplayed && isDecided(error)) {
+      // Nor does it help a thief to leave meanwhile.
+      await runDetached(() => endFamily(database, hash, now()));
+    }
     throw error;
   }
 }

@@ -1,8 +1,8 @@
 import { type ApiKeyService, createApiKeyService } from "../api-keys/api-key.service.ts";
-import { readConfig } from "../platform/config.ts";
 import { DataDirLockedError } from "../platform/data-dir-lock.ts";
 import { DomainError } from "../platform/errors.ts";
 import { createLogger } from "../platform/logger.ts";
+import { readConfig } from "../platform/read-config.ts";
 import { CommandError } from "./failure.ts";
 import { openMigratedDatabase } from "./migrated-database.ts";
 

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import type { UserEvent } from "../../gen/users/v1/users_pb.ts";
-import { type Config, readConfig } from "../platform/config.ts";
+import type { Config } from "../platform/config.ts";
+import { readConfig } from "../platform/read-config.ts";
 import { describeCallFailure } from "./call-failure.ts";
 import { formatEventJson, formatEventLine } from "./event-line.ts";
 import { type FollowListener, followEvents, readEventsToHead } from "./event-reader.ts";

@@ -1,7 +1,8 @@
 import { Command } from "commander";
-import { type Config, readConfig } from "../platform/config.ts";
+import type { Config } from "../platform/config.ts";
 import { DataDirLockedError } from "../platform/data-dir-lock.ts";
 import { createLogger } from "../platform/logger.ts";
+import { readConfig } from "../platform/read-config.ts";
 import { openDatabaseRegistrar } from "./database-registrar.ts";
 import { openImportConsole } from "./import-console.ts";
 import { type ImportFile, openImportFile } from "./import-file.ts";

@@ -3,8 +3,9 @@ import { type SigningKeyRecord, toSigningKeyTimes } from "../auth/signing-key.ts
 import { openSigningKeyBox } from "../auth/signing-key-encryption.ts";
 import { openSigningKeyRing } from "../auth/signing-key-ring.ts";
 import { createSigningKeyStore, type SigningKeyStore } from "../auth/signing-key-store.ts";
-import { type Config, readConfig } from "../platform/config.ts";
+import type { Config } from "../platform/config.ts";
 import { createLogger, type Logger } from "../platform/logger.ts";
+import { readConfig } from "../platform/read-config.ts";
 import { commandCaller } from "../writes/command-caller.ts";
 import { openMigratedDatabase } from "./migrated-database.ts";
 

@@ -1,8 +1,8 @@
 import { Command } from "commander";
-import { readConfig } from "../platform/config.ts";
 import { openDatabase } from "../platform/database.ts";
 import { createLogger } from "../platform/logger.ts";
 import { migrate } from "../platform/migrator.ts";
+import { readConfig } from "../platform/read-config.ts";
 import type { Schema } from "../schema.ts";
 
 /** `user-bridge migrate`: brings the schema up to date and says what it did. */

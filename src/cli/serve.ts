@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { startApp } from "../app.ts";
-import { readConfig } from "../platform/config.ts";
 import { createLogger, type Logger } from "../platform/logger.ts";
+import { readConfig } from "../platform/read-config.ts";
 import { describeStart } from "./start-message.ts";
 
 /**

@@ -1,9 +1,10 @@
 import { Command, Option } from "commander";
 import { createPasswordHasher } from "../auth/password-hasher.ts";
-import { type Config, readConfig } from "../platform/config.ts";
+import type { Config } from "../platform/config.ts";
 import { DataDirLockedError } from "../platform/data-dir-lock.ts";
 import { DomainError } from "../platform/errors.ts";
 import { createLogger } from "../platform/logger.ts";
+import { readConfig } from "../platform/read-config.ts";
 import { commandCaller } from "../writes/command-caller.ts";
 import { type AccountDatabase, openAccountDatabase } from "./account-database.ts";
 import { CommandError } from "./failure.ts";

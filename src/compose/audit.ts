@@ -16,9 +16,12 @@ export interface Audit {
 }
 
 /** Builds the audit log's reader, its retention and what takes refusals down. */
-export function openAudit(core: Pick<Core, "config" | "logger" | "closing" | "database" | "now">): Audit {
+export function openAudit(
+  core: Pick<Core, "config" | "logger" | "closing" | "database" | "now" | "metrics">,
+): Audit {
   const { config, logger, closing, database, now } = core;
   const refusals = openRefusalAudit({ database, logger });
+  core.metrics?.watch({ refusalAudit: refusals.load });
   closing.push("audit of refusals", () => refusals.close());
   if (config.auditRetentionMs !== undefined) {
     closing.push("audit retention", startAuditRetention(database, config.auditRetentionMs, logger));

@@ -26,6 +26,7 @@ export interface Auth {
 export function openAuth(core: Core, { keys, tokens }: Tokens): Auth {
   const { config, logger, closing, database, accounts, roles, answerWrite, accountGuard, health, now } = core;
   const passwords = createPasswordHasher(config.passwords);
+  core.metrics?.watch({ passwords: passwords.load });
   const throttle = createLoginThrottle({ database, now });
   closing.push("login clean-up", startLoginCleanUp(database, logger));
   const logins = createLoginService({

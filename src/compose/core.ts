@@ -7,6 +7,7 @@ import type { Config } from "../platform/config.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Database } from "../schema.ts";
 import type { HealthStatus } from "../server/health/health.status.ts";
+import type { Metrics } from "../telemetry/metrics/open-metrics.ts";
 import type { AccountService } from "../users/account.service.ts";
 import type { UserService } from "../users/user.service.ts";
 import type { AnswerWrite } from "../writes/answer-write.ts";
@@ -28,5 +29,7 @@ export interface Core {
   /** Whom every handler asks before it changes an account. */
   readonly accountGuard: AccountGuard;
   readonly health: HealthStatus;
+  /** Undefined where nobody could read them. */
+  readonly metrics: Metrics | undefined;
   readonly now: () => Date;
 }

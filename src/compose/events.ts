@@ -2,6 +2,7 @@ import { createEventLog, type EventLog } from "../events/event-log.ts";
 import { openEventNotifier } from "../events/event-notifier.ts";
 import { startEventRetention } from "../events/event-retention.ts";
 import { type EventTailer, openEventTailer } from "../events/event-tailer.ts";
+import type { LogObserver } from "../events/log-observer.ts";
 import type { Core } from "./core.ts";
 
 /** The event log of a process, and what follows it. */
@@ -13,9 +14,10 @@ export interface Events {
 /** Builds the event log, in order. @throws the database's error */
 export async function openEvents(
   core: Pick<Core, "config" | "logger" | "closing" | "database">,
+  observer?: LogObserver,
 ): Promise<Events> {
   const { config, logger, closing, database } = core;
-  const tailer = await openEventTailer(database, logger);
+  const tailer = await openEventTailer(database, logger, { observer });
   closing.push("event tailer", () => tailer.close());
   const notifier =
     config.database.kind === "postgres"
@@ -25,5 +27,6 @@ export async function openEvents(
   if (config.eventRetentionMs !== undefined) {
     closing.push("event retention", startEventRetention(database, config.eventRetentionMs, logger));
   }
-  return { tailer, log: createEventLog({ database, tailer, announce: () => notifier?.announce() }) };
+  const announce = (): void => notifier?.announce();
+  return { tailer, log: createEventLog({ database, tailer, announce, observer }) };
 }

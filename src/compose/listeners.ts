@@ -1,6 +1,7 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { InternalAuthService } from "../../gen/ingestion/internal_auth_pb.ts";
 import { createInternalRoutes, createRoutes, type Handlers, listInternalServices } from "../routes.ts";
+import type { ConnectionReport } from "../server/connections/connection-report.ts";
 import { createHealthHandler } from "../server/health/health.handler.ts";
 import { createHealthStatus } from "../server/health/health.status.ts";
 import { type Host, type HostDependencies, openHost } from "../server/host.ts";
@@ -13,8 +14,13 @@ export interface Served {
   readonly handlers: Omit<Handlers, "health">;
   readonly internalAuth: ServiceImpl<typeof InternalAuthService> | undefined;
   readonly documents: readonly HttpDocument[];
+  /** What the internal listener has of the kind. */
+  readonly internalDocuments?: readonly HttpDocument[] | undefined;
   /** What stands at the door of both listeners; undefined: nobody is asked. */
   readonly access: HostDependencies["access"];
+  /** What keeps the calls of the public listener within bounds. */
+  readonly admission: HostDependencies["admission"];
+  readonly telemetry: HostDependencies["telemetry"];
   readonly onRefusal: OnRefusal;
 }
 
@@ -23,6 +29,8 @@ export interface Listeners {
   readonly url: string;
   /** Undefined where there is no internal listener. */
   readonly internalUrl: string | undefined;
+  /** What has become of the connections of each. */
+  connections(): Readonly<Record<string, ConnectionReport>>;
   /** Says on both whether the process wants requests. */
   reportHealth(isServing: boolean): void;
 }
@@ -35,7 +43,7 @@ export interface Listeners {
  */
 export async function openListeners(core: Core, served: Served): Promise<Listeners> {
   const { config, logger, closing, health } = core;
-  const { access, onRefusal, documents } = served;
+  const { access, telemetry, onRefusal, documents } = served;
   const hosts: Host[] = [];
   closing.push("listeners", async () => void (await Promise.all(hosts.map((host) => host.close()))));
 
@@ -54,7 +62,9 @@ export async function openListeners(core: Core, served: Served): Promise<Listene
         config,
       ),
       health: internalHealth,
+      documents: served.internalDocuments ?? [],
       access,
+      telemetry,
       onRefusal,
       variable: "INTERNAL_LISTEN",
     }));
@@ -68,6 +78,8 @@ export async function openListeners(core: Core, served: Served): Promise<Listene
     health,
     documents,
     access,
+    admission: served.admission,
+    telemetry,
     onRefusal,
     variable: "LISTEN",
   });
@@ -76,6 +88,10 @@ export async function openListeners(core: Core, served: Served): Promise<Listene
   return {
     url: host.url,
     internalUrl: internalHost?.url,
+    connections: () => ({
+      public: host.connections(),
+      ...(internalHost && { internal: internalHost.connections() }),
+    }),
     reportHealth(isServing) {
       health.set(isServing);
       internalHealth.set(isServing);

@@ -2,6 +2,7 @@ import type { Database } from "../schema.ts";
 import { type StreamItem, type StreamRequest, streamEvents } from "./event-stream.ts";
 import type { EventTailer } from "./event-tailer.ts";
 import { createEventWriter, type EventWriter } from "./event-writer.ts";
+import type { LogObserver } from "./log-observer.ts";
 
 /** The ordered log behind every stream. */
 export interface EventLog extends EventWriter {
@@ -17,17 +18,18 @@ export interface EventLogDependencies {
   readonly announce: () => void;
   /** See {@link streamEvents}. */
   readonly streamPageSize?: number;
+  readonly observer?: LogObserver | undefined;
 }
 
 /** Creates the log's service over an open tailer. */
 export function createEventLog(dependencies: EventLogDependencies): EventLog {
-  const { database, tailer, announce, streamPageSize } = dependencies;
+  const { database, tailer, announce, streamPageSize: pageSize, observer } = dependencies;
   const writer = createEventWriter(database, (commit) => {
     tailer.offer(commit);
     announce();
   });
   return {
     ...writer,
-    stream: (request, signal) => streamEvents(database, tailer, request, signal, streamPageSize),
+    stream: (request, signal) => streamEvents(database, tailer, request, signal, { pageSize, observer }),
   };
 }

@@ -2,6 +2,8 @@ import { randomUUID } from "node:crypto";
 import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
+import { runDetached } from "../platform/current-work.ts";
+import { withDatabaseDeadline } from "../platform/database-deadline.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Database } from "../schema.ts";
 
@@ -82,9 +84,9 @@ export function openEventNotifier(
     pending = undefined;
     try {
       // A hint need not survive a crash of the database: nobody waits for the disk for it.
-      await sql`select set_config('synchronous_commit', 'off', true), pg_notify(${channel}, ${ownName})`.execute(
-        database,
-      );
+      const statement = sql`select set_config('synchronous_commit', 'off', true), pg_notify(${channel}, ${ownName})`;
+      // Nobody waits for it, so that nobody else would notice a connection that has gone silent under it.
+      await withDatabaseDeadline(() => statement.execute(database));
     } catch (error) {
       logger.debug({ err: error }, "a notification was lost");
     }
@@ -93,7 +95,7 @@ export function openEventNotifier(
   const listening = listen();
   return {
     announce() {
-      pending ??= setTimeout(() => void notify(), debounceMs);
+      pending ??= runDetached(() => setTimeout(() => void notify(), debounceMs));
     },
     async close() {
       clearTimeout(pending);

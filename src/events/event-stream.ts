@@ -9,6 +9,7 @@ import {
 import { type LogState, readEventsAfter } from "./event.repository.ts";
 import { type EventFilter, type LoggedEvent, matches } from "./event.ts";
 import type { EventTailer } from "./event-tailer.ts";
+import type { LogObserver } from "./log-observer.ts";
 
 /** Where a stream begins: with the next event, with the oldest one retained, or behind a cursor. */
 export type StreamStart = "now" | "earliest" | { readonly cursor: string };
@@ -25,6 +26,12 @@ export interface StreamRequest {
 export type StreamItem =
   | { readonly kind: "events"; readonly events: readonly LoggedEvent[]; readonly databaseId: string }
   | { readonly kind: "progress"; readonly revision: bigint; readonly databaseId: string };
+
+/** What a stream can be told; tests make its pages small. */
+export interface StreamOptions {
+  readonly pageSize?: number | undefined;
+  readonly observer?: Pick<LogObserver, "ringAsked" | "eventsDelivered"> | undefined;
+}
 
 /** How many events a stream that is behind reads at once. It holds one page in memory, never more. */
 const defaultPageSize = 500;
@@ -45,7 +52,7 @@ export async function* streamEvents(
   tailer: EventTailer,
   request: StreamRequest,
   signal: AbortSignal,
-  pageSize = defaultPageSize,
+  { pageSize = defaultPageSize, observer }: StreamOptions = {},
 ): AsyncGenerator<StreamItem, never> {
   // First of all: while nobody has subscribed, the tailer leaves out what it is told of.
   const grown = tailer.grown.subscribe(signal);
@@ -66,6 +73,7 @@ export async function* streamEvents(
         await grown.next(progress.remainingMs());
         continue;
       }
+      observer?.ringAsked(recent !== undefined);
       const page =
         recent === undefined
           ? await readEventsAfter(database, position, request.filter, pageSize, signal)
@@ -75,6 +83,7 @@ export async function* streamEvents(
       const events = selectMatching(request.filter, page.events);
       if (events.length > 0) {
         progress.restart();
+        observer?.eventsDelivered(events.length);
         yield { kind: "events", events, databaseId };
         signal.throwIfAborted();
       }

@@ -4,8 +4,9 @@ import type { Logger } from "../platform/logger.ts";
 import type { Database } from "../schema.ts";
 import { type Commit, createCommittedEvents } from "./committed-events.ts";
 import { type LogState, readEventsAfter } from "./event.repository.ts";
-import { everyEvent } from "./event.ts";
+import { everyEvent, type LoggedEvent } from "./event.ts";
 import { createEventRing, type EventRing } from "./event-ring.ts";
+import type { LogObserver } from "./log-observer.ts";
 import { createWake, type Wake } from "./wake.ts";
 
 /** The one reader of the log's end in a process. */
@@ -44,6 +45,7 @@ export interface TailerOptions {
   readonly ringCapacity?: number;
   /** It waits at most this long between two reads, whatever wake-ups are lost. */
   readonly pollIntervalMs?: number;
+  readonly observer?: Pick<LogObserver, "eventsRead"> | undefined;
 }
 
 /**
@@ -63,7 +65,7 @@ const readTimeoutMs = 5_000;
 export async function openEventTailer(
   database: Database,
   logger: Logger,
-  { pageSize = 1_000, ringCapacity = 8_192, pollIntervalMs = 1_000 }: TailerOptions = {},
+  { pageSize = 1_000, ringCapacity = 8_192, pollIntervalMs = 1_000, observer }: TailerOptions = {},
 ): Promise<EventTailer> {
   const closing = new AbortController();
   const work = createWake();
@@ -119,7 +121,7 @@ export async function openEventTailer(
         ring.append(page.events);
         state = toState(page);
         // Not otherwise: each look, also one for a new stream, would cost as much as there are subscribers.
-        if (page.events.length > 0) handOn();
+        if (page.events.length > 0) handOn(page.events);
       }
       if (ring.head >= page.head) {
         committed.forgetUpTo(ring.head);
@@ -128,7 +130,9 @@ export async function openEventTailer(
     }
   }
 
-  function handOn(): void {
+  function handOn(events: readonly LoggedEvent[]): void {
+    const newest = events.at(-1);
+    if (newest !== undefined) observer?.eventsRead(Date.now() - newest.occurredAt.getTime());
     handedOnAt = performance.now();
     grown.wakeAll();
   }
@@ -141,7 +145,7 @@ export async function openEventTailer(
     if (events.length > 0) {
       ring.append(events);
       state = { ...state, head: ring.head };
-      handOn();
+      handOn(events);
     }
     return committed.isEmpty;
   }

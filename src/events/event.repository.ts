@@ -1,4 +1,5 @@
 import { type Expression, type SqlBool, sql } from "kysely";
+import { untilAborted } from "../platform/until-aborted.ts";
 import type { Database, Transaction } from "../schema.ts";
 import type { EventFilter, EventType, LoggedEvent } from "./event.ts";
 import { fromStoredSnapshot, type StoredSnapshot } from "./user-snapshot.ts";
@@ -52,7 +53,7 @@ export async function readEventsAfter(
 ): Promise<EventPage> {
   const windowed = filter.types.size > 0 && filter.userIds.size === 0;
   const last = windowed ? after + windowSize : undefined;
-  const rows = await database
+  const query = database
     // There is one row, but a planner that has no statistics yet expects a thousand, takes the query for an expensive
     // one and spends ten milliseconds on compiling it.
     .selectFrom((expression) => expression.selectFrom("stream_head").selectAll().limit(1).as("head"))
@@ -77,8 +78,8 @@ export async function readEventsAfter(
     .select(["head.database_id", "head.revision as head", "head.floor"])
     .select(["event.revision", "event.id", "event.type", "event.payload", "event.occurred_at_ms"])
     .orderBy("event.revision")
-    .$castTo<EventRow>()
-    .execute(signal === undefined ? {} : { signal });
+    .$castTo<EventRow>();
+  const rows = await untilAborted(signal, () => query.execute());
   const first = rows[0];
   if (first === undefined) {
     throw new Error("stream_head has lost its row");

@@ -3,10 +3,12 @@ import type { Compression } from "@connectrpc/connect/protocol";
 import { grpcStatusOk } from "@connectrpc/connect/protocol-grpc";
 import type { Codec } from "./codec.ts";
 import type { Wire } from "./content-type.ts";
+import type { CallObserver } from "./ended-call.ts";
 import type { Exchange, Fields } from "./exchange.ts";
 import { toHeaders } from "./fields.ts";
 import { answerError } from "./response.ts";
 import type { Route } from "./routes.ts";
+import type { SharedDeadline } from "./shared-deadline.ts";
 
 /** Why the signal of a call aborts that has ended well. One for all: each costs a stack trace. */
 const completed = new DOMException("the call has completed", "AbortError");
@@ -19,10 +21,13 @@ export interface CallOptions {
   /** How to compress what is large; undefined: not at all. */
   readonly compression: Compression | undefined;
   readonly timeoutMs: number | undefined;
+  /** Ends the call when its time is over; undefined: the call has a timer of its own. */
+  readonly sharedDeadline: SharedDeadline | undefined;
   /** Header fields that every response to this caller has, whatever the call comes to. */
   readonly commonFields: Fields;
   /** Makes what handlers and interceptors find in the call's context, if any of them looks. */
   readonly makeContextValues: (exchange: Exchange) => ContextValues;
+  readonly observer: CallObserver | undefined;
 }
 
 /**
@@ -49,8 +54,15 @@ export class Call {
   #responseTrailer: Headers | undefined;
   #controller: AbortController | undefined;
   #reason: unknown;
-  readonly #endsAt: number | undefined;
+  /** When its time is over; `performance.now()`. */
+  readonly endsAt: number | undefined;
+  readonly #sharedDeadline: SharedDeadline | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
+  readonly #observer: CallObserver | undefined;
+  readonly #beganAt: number;
+  #durationMs = 0;
+  #isWorkedFor = false;
+  #isLeft = false;
 
   constructor(options: CallOptions) {
     const { route, wire, timeoutMs } = options;
@@ -61,9 +73,16 @@ export class Call {
     this.compression = options.compression;
     this.commonFields = options.commonFields;
     this.#makeContextValues = options.makeContextValues;
+    this.#observer = options.observer;
+    this.#beganAt = performance.now();
     if (timeoutMs !== undefined) {
-      this.#endsAt = Date.now() + timeoutMs;
-      this.#timer = setTimeout(expire, Math.max(0, timeoutMs), this);
+      this.endsAt = this.#beganAt + timeoutMs;
+      this.#sharedDeadline = options.sharedDeadline;
+      if (this.#sharedDeadline === undefined) {
+        this.#timer = setTimeout(expire, Math.max(0, timeoutMs), this);
+      } else {
+        this.#sharedDeadline.add(this);
+      }
     }
   }
 
@@ -78,6 +97,11 @@ export class Call {
   /** What {@link signal} says, without making it. */
   get aborted(): boolean {
     return this.isEnded;
+  }
+
+  /** Whether it has ended, and not well: nothing that is still done for it is of use to anybody. */
+  get isGivenUp(): boolean {
+    return this.isEnded && this.#reason !== completed;
   }
 
   get reason(): unknown {
@@ -132,21 +156,37 @@ export class Call {
   }
 
   remainingMs(): number | undefined {
-    return this.#endsAt === undefined ? undefined : this.#endsAt - Date.now();
+    return this.endsAt === undefined ? undefined : this.endsAt - performance.now();
   }
 
   /** @throws ConnectError DEADLINE_EXCEEDED where the deadline has passed, though no timer may have told so yet */
   assertInTime(): void {
-    if (this.#endsAt !== undefined && this.#endsAt <= Date.now()) throw timedOut();
+    if (this.endsAt !== undefined && this.endsAt <= performance.now()) throw timedOut();
   }
 
   /** Decides the outcome: the deadline is off, and who works for the call is told. */
   end(reason: unknown = completed): void {
     this.isEnded = true;
-    clearTimeout(this.#timer);
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#sharedDeadline?.delete(this);
     this.#reason = reason;
     this.#controller?.abort(reason);
     this.onEnd?.();
+    if (this.#observer !== undefined) {
+      this.#durationMs = performance.now() - this.#beganAt;
+      if (!this.#isWorkedFor) this.#observer.released(this.contextValues);
+    }
+  }
+
+  /** Its handler begins. */
+  beginWork(): void {
+    this.#isWorkedFor = true;
+  }
+
+  /** Its handler, and whatever it waits for, has come to an end. */
+  endWork(): void {
+    this.#isWorkedFor = false;
+    if (this.isEnded) this.#observer?.released(this.contextValues);
   }
 
   /** Ends the call with an error and answers with it, unless its outcome has been decided. */
@@ -161,15 +201,48 @@ export class Call {
     }
   }
 
+  /** Its time is over. */
+  expire(): void {
+    this.fail(timedOut());
+  }
+
   /** The exchange is over. */
   close(reason: ConnectError | undefined): void {
-    if (!this.isEnded) this.end(reason ?? new ConnectError("the caller is gone", Code.Canceled));
+    if (!this.isEnded) {
+      this.#isLeft = true;
+      this.end(reason ?? callerIsGone());
+    }
     this.onClose?.();
+    this.#observer?.ended({
+      method: this.route.method,
+      contextValues: this.contextValues,
+      protocol: this.wire.protocol.name,
+      error: this.#isLeft ? toLeaving(this.#reason) : toError(this.#reason),
+      durationMs: this.#durationMs,
+      requestBytes: this.exchange.receivedBytes,
+      responseBytes: this.exchange.sentBytes,
+    });
   }
 }
 
+function toError(reason: unknown): ConnectError | undefined {
+  return reason instanceof ConnectError ? reason : undefined;
+}
+
+/**
+ * Whatever code a client resets a stream with, it has left: connect-node's own deadlines end with INTERNAL_ERROR, which says
+ * nothing of the server. Only one code is our own: that of a reader that has stalled.
+ */
+function toLeaving(reason: unknown): ConnectError {
+  return reason instanceof ConnectError && reason.code === Code.ResourceExhausted ? reason : callerIsGone();
+}
+
+function callerIsGone(): ConnectError {
+  return new ConnectError("the caller is gone", Code.Canceled);
+}
+
 function expire(call: Call): void {
-  call.fail(timedOut());
+  call.expire();
 }
 
 function timedOut(): ConnectError {

@@ -7,6 +7,7 @@ import {
   toJsonString,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { assertFewParts } from "./message-shape.ts";
 
 /** The two forms a message has on the wire. */
 export type Encoding = "binary" | "json";
@@ -25,14 +26,18 @@ export interface Codec {
   encode(message: Message): Uint8Array;
 }
 
+/** What the schema does not know is not kept: nobody reads it, and a message may be full of it. */
+export const binaryOptions = { readUnknownFields: false };
+
+const jsonOptions = { ignoreUnknownFields: true };
+
 /** Creates the codec of an RPC. JSON fields that the schema does not know are ignored, as in connect-es. */
 export function createCodec(method: DescMethod, encoding: Encoding, { writeMaxBytes }: MessageLimits): Codec {
   const { input, output } = method;
   const decode =
     encoding === "binary"
-      ? (bytes: Uint8Array): Message => fromBinary(input, bytes)
-      : (bytes: Uint8Array): Message =>
-          fromJsonString(input, decodeText(bytes), { ignoreUnknownFields: true });
+      ? (bytes: Uint8Array): Message => fromBinary(input, bytes, binaryOptions)
+      : (bytes: Uint8Array): Message => fromJsonString(input, decodeText(bytes), jsonOptions);
   const encode =
     encoding === "binary"
       ? (message: Message): Uint8Array => toBinary(output, message)
@@ -42,6 +47,7 @@ export function createCodec(method: DescMethod, encoding: Encoding, { writeMaxBy
   const serializeFailure = name("serialize");
   return {
     decode(bytes) {
+      assertFewParts(bytes, encoding);
       try {
         return decode(bytes);
       } catch (error) {

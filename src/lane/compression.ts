@@ -1,4 +1,17 @@
 import { type Compression, compressionNegotiate } from "@connectrpc/connect/protocol";
+import { assertFewPartsOfAny } from "./message-shape.ts";
+
+/** The same, but what has been decompressed is refused where decoding it would take too long. */
+export function boundParts(compression: Compression): Compression {
+  return {
+    ...compression,
+    async decompress(bytes, readMaxBytes) {
+      const message = await compression.decompress(bytes, readMaxBytes);
+      assertFewPartsOfAny(message);
+      return message;
+    },
+  };
+}
 
 /** Smaller messages are sent as they are: connect-es's own default. */
 export const compressMinBytes = 1_024;

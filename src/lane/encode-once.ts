@@ -43,7 +43,21 @@ function remember(codec: Codec, key: object, make: () => Encoded): Encoded {
   let encoded = known?.get(codec);
   if (encoded === undefined) {
     encoded = make();
-    known?.set(codec, encoded);
+    if (known !== undefined) {
+      encoded = { ...encoded, bytes: ownMemory(encoded.bytes) };
+      known.set(codec, encoded);
+    }
   }
   return encoded;
+}
+
+/**
+ * The bytes in memory of their own. Node cuts small buffers out of large ones (`Buffer.poolSize`, 64 KiB), and each keeps
+ * all of its large one: a few hundred bytes for every event that is remembered would add up to gigabytes.
+ */
+function ownMemory(bytes: Buffer): Buffer {
+  if (bytes.length === bytes.buffer.byteLength) return bytes;
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(copy);
+  return copy;
 }

@@ -1,4 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { ChunkList } from "./chunk-list.ts";
 
 /** Flag of an envelope whose message is compressed. */
 export const compressedFlag = 0b0000_0001;
@@ -31,7 +32,7 @@ export class EnvelopeReader {
   #head: Buffer = empty;
   #flags: number | undefined;
   #missing = 0;
-  #parts: Buffer[] | undefined;
+  #parts: ChunkList | undefined;
 
   constructor(maxBytes: number, taker: EnvelopeTaker) {
     this.#maxBytes = maxBytes;
@@ -71,11 +72,11 @@ export class EnvelopeReader {
     const part = bytes.length > this.#missing ? bytes.subarray(0, this.#missing) : bytes;
     this.#missing -= part.length;
     if (this.#missing > 0 || this.#parts !== undefined) {
-      this.#parts ??= [];
-      this.#parts.push(part);
+      this.#parts ??= new ChunkList();
+      this.#parts.add(part);
     }
     if (this.#missing === 0) {
-      const message = this.#parts === undefined ? part : Buffer.concat(this.#parts);
+      const message = this.#parts === undefined ? part : this.#parts.toBuffer();
       this.#parts = undefined;
       this.#flags = undefined;
       this.#taker.takeEnvelope(flags, message);

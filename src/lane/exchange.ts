@@ -29,8 +29,16 @@ export interface Exchange {
   readonly url: string;
   /** Whether the response's header fields have been sent. */
   readonly isStarted: boolean;
+  /** Bytes of the request's body that have arrived. */
+  readonly receivedBytes: number;
+  /** Bytes of the response's body that have been written. */
+  readonly sentBytes: number;
   /** Bytes that were written and that the peer, or the kernel, has not taken yet. */
   readonly pendingBytes: number;
+  /** Bytes that its connection was given and that the kernel has not taken, whomever they are for. */
+  readonly queuedBytes: number;
+  /** Whether nothing of the request's body is read now. */
+  readonly isPaused: boolean;
   /** Begins to read the request's body. Must be called at once, and once. */
   listen(listener: ExchangeListener): void;
   /** Reads no more of the request's body, so that its peer can send no more of it, until {@link resume}. */

@@ -3,39 +3,56 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:
 import type { TLSSocket } from "node:tls";
 import { clientCertificateOf } from "./client-certificate.ts";
 import type { Exchange, ExchangeListener, Fields } from "./exchange.ts";
+import type { Awaited } from "./patience.ts";
+import type { StallWatch } from "./stall-watch.ts";
+import { queuedBytes } from "./write-queue.ts";
 
 /** How long a client may go on sending what nobody reads. */
 const discardTimeoutMs = 5_000;
 
 /** An exchange over HTTP/1.1. */
 export class Http1Exchange implements Exchange {
+  receivedBytes = 0;
+  sentBytes = 0;
+  isPaused = false;
+  awaitedBefore: Awaited | undefined = undefined;
+  awaitedAfter: Awaited | undefined = undefined;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
+  readonly #stalls: StallWatch;
   #wakeWriter: (() => void) | undefined;
 
-  constructor(request: IncomingMessage, response: ServerResponse) {
+  /** @param stalls watches how the end of the response is taken */
+  constructor(request: IncomingMessage, response: ServerResponse, stalls: StallWatch) {
     this.#request = request;
     this.#response = response;
+    this.#stalls = stalls;
   }
 
   listen(listener: ExchangeListener): void {
     const [request, response] = [this.#request, this.#response];
     response.on("close", () => {
+      this.#stalls.taken(this);
       this.#wakeWriter?.();
       listener.onClose(undefined);
     });
     // Whatever breaks a connection also closes it.
     response.on("error", () => {});
     request.on("error", () => {});
-    request.on("data", (chunk: Buffer) => listener.onData(chunk));
+    request.on("data", (chunk: Buffer) => {
+      this.receivedBytes += chunk.length;
+      listener.onData(chunk);
+    });
     request.on("end", () => listener.onEnd());
   }
 
   pause(): void {
+    this.isPaused = true;
     this.#request.pause();
   }
 
   resume(): void {
+    this.isPaused = false;
     this.#request.resume();
   }
 
@@ -66,7 +83,13 @@ export class Http1Exchange implements Exchange {
   }
 
   get pendingBytes(): number {
-    return this.#response.writableLength;
+    const { socket, writableLength } = this.#response;
+    // One that was asked for behind another has no socket until that is sent: its reader cannot take it yet.
+    return socket === null ? 0 : writableLength;
+  }
+
+  get queuedBytes(): number {
+    return queuedBytes(this.#response.socket);
   }
 
   start(status: number, headers: Fields): void {
@@ -77,7 +100,9 @@ export class Http1Exchange implements Exchange {
 
   write(bytes: Uint8Array): boolean {
     const response = this.#response;
-    return response.destroyed || response.writableEnded ? true : response.write(bytes);
+    if (response.destroyed || response.writableEnded) return true;
+    this.sentBytes += bytes.length;
+    return response.write(bytes);
   }
 
   drained(): Promise<void> {
@@ -94,8 +119,13 @@ export class Http1Exchange implements Exchange {
     if (response.destroyed) return;
     if (trailers !== undefined) response.addTrailers(trailers as Record<string, string>);
     if (!this.#request.complete) response.once("finish", () => discardRest(this.#request));
-    if (bytes === undefined) response.end();
-    else response.end(bytes);
+    if (bytes === undefined) {
+      response.end();
+    } else {
+      this.sentBytes += bytes.length;
+      response.end(bytes);
+    }
+    this.#stalls.waiting(this);
   }
 
   cutOff(): void {

@@ -4,9 +4,18 @@ import type { Socket } from "node:net";
 import { ConnectError } from "@connectrpc/connect";
 import { clientCertificateOf } from "./client-certificate.ts";
 import type { Exchange, ExchangeListener, Fields } from "./exchange.ts";
+import type { Awaited } from "./patience.ts";
 import { codeOfReset } from "./reset-codes.ts";
+import type { StallWatch } from "./stall-watch.ts";
+import { queuedBytes } from "./write-queue.ts";
 
 const exchangeOf = Symbol("exchange");
+
+const addressOf = Symbol("remote address");
+
+interface AddressedSession {
+  [addressOf]?: string | undefined;
+}
 
 interface CarryingStream extends ServerHttp2Stream {
   [exchangeOf]?: Http2Exchange | undefined;
@@ -22,13 +31,29 @@ interface CarryingStream extends ServerHttp2Stream {
 export class Http2Exchange implements Exchange {
   readonly requestHeaders: IncomingHttpHeaders;
   readonly rawHeaders: readonly string[];
+  receivedBytes = 0;
+  sentBytes = 0;
+  isPaused = false;
+  awaitedBefore: Awaited | undefined = undefined;
+  awaitedAfter: Awaited | undefined = undefined;
   readonly #stream: CarryingStream;
+  readonly #stalls: StallWatch;
+  readonly #onClosed: (() => void) | undefined;
   #listener: ExchangeListener | undefined;
   #trailers: Fields | undefined;
   #wakeWriter: (() => void) | undefined;
 
-  constructor(stream: CarryingStream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]) {
+  /** @param stalls watches how the end of the response is taken */
+  constructor(
+    stream: CarryingStream,
+    headers: IncomingHttpHeaders,
+    rawHeaders: readonly string[],
+    stalls: StallWatch,
+    onClosed?: () => void,
+  ) {
+    this.#onClosed = onClosed;
     this.#stream = stream;
+    this.#stalls = stalls;
     this.requestHeaders = headers;
     this.rawHeaders = rawHeaders;
     stream[exchangeOf] = this;
@@ -44,14 +69,17 @@ export class Http2Exchange implements Exchange {
   }
 
   pause(): void {
+    this.isPaused = true;
     this.#stream.pause();
   }
 
   resume(): void {
+    this.isPaused = false;
     this.#stream.resume();
   }
 
   onData(chunk: Buffer): void {
+    this.receivedBytes += chunk.length;
     this.#listener?.onData(chunk);
   }
 
@@ -61,6 +89,8 @@ export class Http2Exchange implements Exchange {
   }
 
   onClose(): void {
+    this.#onClosed?.();
+    this.#stalls.taken(this);
     this.#wakeWriter?.();
     const { rstCode } = this.#stream;
     const code = codeOfReset(rstCode);
@@ -72,7 +102,11 @@ export class Http2Exchange implements Exchange {
   }
 
   get remoteAddress(): string | undefined {
-    return this.#socket?.remoteAddress;
+    const session = this.#stream.session as AddressedSession | undefined;
+    if (session === undefined) return undefined;
+    // Asked once: a session's socket is a proxy, and to ask it costs as much as all else that is known of a caller.
+    if (session[addressOf] === undefined) session[addressOf] = this.#socket?.remoteAddress;
+    return session[addressOf];
   }
 
   get clientCertificate(): X509Certificate | undefined {
@@ -99,6 +133,10 @@ export class Http2Exchange implements Exchange {
     return this.#stream.writableLength;
   }
 
+  get queuedBytes(): number {
+    return queuedBytes(this.#socket);
+  }
+
   start(status: number, headers: Fields, withTrailers: boolean): void {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
@@ -110,7 +148,9 @@ export class Http2Exchange implements Exchange {
 
   write(bytes: Uint8Array): boolean {
     const stream = this.#stream;
-    return stream.destroyed || stream.writableEnded ? true : stream.write(bytes);
+    if (stream.destroyed || stream.writableEnded) return true;
+    this.sentBytes += bytes.length;
+    return stream.write(bytes);
   }
 
   drained(): Promise<void> {
@@ -128,8 +168,13 @@ export class Http2Exchange implements Exchange {
     this.#trailers = trailers;
     // Without trailers, Node ends the stream itself; the rest of the request is nobody's any more.
     if (trailers === undefined && !stream.readableEnded) stream.once("finish", () => this.#refuseRest());
-    if (bytes === undefined) stream.end();
-    else stream.end(bytes);
+    if (bytes === undefined) {
+      stream.end();
+    } else {
+      this.sentBytes += bytes.length;
+      stream.end(bytes);
+    }
+    this.#stalls.waiting(this);
   }
 
   cutOff(why: "stalled" | "broken"): void {

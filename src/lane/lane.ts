@@ -10,10 +10,12 @@ import {
 } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { isAuthority } from "./authority.ts";
+import { createBodyWatch } from "./body-watch.ts";
 import { Call } from "./call.ts";
 import type { MessageLimits } from "./codec.ts";
 import { createCompressionChoice } from "./compression.ts";
 import { readContentType, type Wire } from "./content-type.ts";
+import type { CallObserver } from "./ended-call.ts";
 import type { Exchange, Fields } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
@@ -22,14 +24,25 @@ import { type RunCall, readRequest } from "./read-request.ts";
 import { collectRoutes, type Route, type StreamRoute, type UnaryRoute } from "./routes.ts";
 import { runStream } from "./run-stream.ts";
 import { runUnary } from "./run-unary.ts";
+import { SharedDeadline } from "./shared-deadline.ts";
 import { createStallWatch } from "./stall-watch.ts";
 
 /** A fast path beside connect-es's: it answers the requests that it takes and leaves the others alone. */
 export interface Lane {
-  /** Answers a request on an HTTP/2 stream. False: it has not been touched. */
-  takeStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): boolean;
+  /**
+   * Answers a request on an HTTP/2 stream. False: it has not been touched. Otherwise `onClosed` is called when the stream
+   * has closed.
+   */
+  takeStream(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    rawHeaders: readonly string[],
+    onClosed?: () => void,
+  ): boolean;
   /** Answers a request over HTTP/1.1. False: it has not been touched. */
   takeRequest(request: IncomingMessage, response: ServerResponse): boolean;
+  /** Whose patience has ended: requests that paused for too long, and responses that nobody took. */
+  givenUp(): { readonly requests: number; readonly responses: number };
   close(): void;
 }
 
@@ -43,11 +56,17 @@ export interface LaneOptions extends MessageLimits {
    * neither throw nor reject.
    */
   readonly gate?: (method: DescMethod, values: ContextValues) => Verdict;
+  /** Told of each call's end. */
+  readonly observer?: CallObserver;
+  /** Sets how long a call may last, by what its caller has asked for, in milliseconds; undefined: for ever. */
+  readonly limitTimeout?: (method: DescMethod, requestedMs: number | undefined) => number | undefined;
   readonly acceptCompression: readonly Compression[];
   /** When it aborts, streams end with its reason, a ConnectError; unary calls finish. */
   readonly shutdownSignal: AbortSignal;
-  /** A stream whose peer takes no bytes for so long is cut off. */
+  /** A response whose peer takes no bytes for so long is cut off. */
   readonly stallTimeoutMs: number;
+  /** A request whose peer sends no bytes for so long, though it has not ended, fails. */
+  readonly bodyTimeoutMs?: number;
   /** Header fields of every response, by the request's: CORS, for example. */
   readonly commonFields?: (requestHeaders: IncomingHttpHeaders) => Fields;
   /** What a call's context holds from the beginning. Called when a handler or an interceptor reads from it. */
@@ -61,27 +80,46 @@ type Verdict = ConnectError | undefined | Promise<ConnectError | undefined>;
 
 const noFields: Fields = {};
 
+const defaultBodyTimeoutMs = 30_000;
+
 /** Creates a lane. */
 export function createLane(options: LaneOptions): Lane {
-  const { gate, readMaxBytes, shutdownSignal, commonFields = () => noFields } = options;
+  const { gate, observer, readMaxBytes, shutdownSignal, commonFields = () => noFields } = options;
+  const limitTimeout = options.limitTimeout ?? ((_method, requestedMs) => requestedMs);
   const makeContextValues = options.contextValues ?? (() => createContextValues());
   const routes = collectRoutes(options.routes, options);
   const chooseCompression = createCompressionChoice(options.acceptCompression);
   const invoker = createInvoker(options.interceptors);
   const stalls = createStallWatch(options.stallTimeoutMs);
+  const bodies = createBodyWatch(options.bodyTimeoutMs ?? defaultBodyTimeoutMs);
+  const reading = { readMaxBytes, bodies };
   const streams = new Set<Call>();
   const endStreams = (): void => {
     for (const call of streams) call.fail(shutdownSignal.reason as ConnectError);
   };
   shutdownSignal.addEventListener("abort", endStreams);
 
+  const sharedDeadlines = new Map<number, SharedDeadline>();
+
+  /** Calls that name no deadline all have the same. */
+  function deadlineFor(timeoutMs: number): SharedDeadline {
+    let deadline = sharedDeadlines.get(timeoutMs);
+    if (deadline === undefined) {
+      deadline = new SharedDeadline(timeoutMs);
+      sharedDeadlines.set(timeoutMs, deadline);
+    }
+    return deadline;
+  }
+
   function take(path: string | undefined, headers: IncomingHttpHeaders, open: () => Exchange): boolean {
     const route = routes.get(path ?? "");
     if (route === undefined) return false;
     const wire = chooseWire(route, headers);
     if (wire === undefined) return false;
-    const timeoutMs = wire.protocol.readTimeout(headers);
-    if (timeoutMs instanceof ConnectError) return false;
+    const requestedMs = wire.protocol.readTimeout(headers);
+    if (requestedMs instanceof ConnectError) return false;
+    const timeoutMs = limitTimeout(route.method, requestedMs);
+    const isGiven = requestedMs === undefined && timeoutMs !== undefined;
     const accepted = headers[wire.protocol.acceptEncodingHeader] as string | undefined;
     run(
       new Call({
@@ -89,6 +127,8 @@ export function createLane(options: LaneOptions): Lane {
         route,
         wire,
         timeoutMs,
+        sharedDeadline: isGiven ? deadlineFor(timeoutMs) : undefined,
+        observer,
         compression: chooseCompression(accepted),
         commonFields: commonFields(headers),
         makeContextValues,
@@ -104,35 +144,40 @@ export function createLane(options: LaneOptions): Lane {
   function run(call: Call): void {
     const verdict = gate?.(call.route.method, call.contextValues);
     if (call.route.kind === "unary") {
-      readRequest(call, readMaxBytes, afterGate(verdict, runUnaryCall));
+      readRequest(call, reading, afterGate(verdict, runUnaryCall));
     } else {
       streams.add(call);
       call.onClose = () => {
         streams.delete(call);
         stalls.taken(call.exchange);
       };
-      readRequest(call, readMaxBytes, afterGate(verdict, runStreamCall));
-      if (shutdownSignal.aborted) call.fail(shutdownSignal.reason as ConnectError);
+      readRequest(call, reading, afterGate(verdict, runStreamCall));
     }
     if (verdict !== undefined) heed(call, verdict);
+    if (call.route.kind !== "unary" && shutdownSignal.aborted) {
+      call.fail(shutdownSignal.reason as ConnectError);
+    }
   }
 
   return {
-    takeStream: (stream, headers, rawHeaders) =>
+    takeStream: (stream, headers, rawHeaders, onClosed) =>
       headers[":method"] === "POST" &&
       isAuthority((headers[":authority"] as string | undefined) ?? headers.host) &&
       take(
         headers[":path"] as string | undefined,
         headers,
-        () => new Http2Exchange(stream, headers, rawHeaders),
+        () => new Http2Exchange(stream, headers, rawHeaders, stalls, onClosed),
       ),
     takeRequest: (request, response) =>
       request.method === "POST" &&
       isAuthority(request.headers.host) &&
-      take(request.url, request.headers, () => new Http1Exchange(request, response)),
+      take(request.url, request.headers, () => new Http1Exchange(request, response, stalls)),
+    givenUp: () => ({ requests: bodies.givenUp, responses: stalls.cutOff }),
     close() {
       shutdownSignal.removeEventListener("abort", endStreams);
       stalls.close();
+      for (const deadline of sharedDeadlines.values()) deadline.close();
+      bodies.close();
     },
   };
 }

@@ -103,6 +103,12 @@ export function withMessage<T extends AnyRequest | AnyResponse>(original: T, mes
   return { ...original, message };
 }
 
+/** The call of a request; undefined where it is not the lane's. */
+export function callOfRequest(request: AnyRequest): Call | undefined {
+  const known: unknown = request;
+  return known instanceof LaneRequest ? known[callOf] : undefined;
+}
+
 /** Whether a response has the header objects of its call, and not others that an interceptor has given it. */
 export function hasOwnMetadata(response: AnyResponse): boolean {
   return response instanceof LaneResponse;

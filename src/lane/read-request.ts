@@ -1,38 +1,63 @@
 import type { Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { BodyWatch, Sender } from "./body-watch.ts";
 import type { Call } from "./call.ts";
+import { ChunkList } from "./chunk-list.ts";
 import { compressedFlag, EnvelopeReader, type EnvelopeTaker, refuseLength } from "./envelope.ts";
 import type { ExchangeListener } from "./exchange.ts";
+import type { Awaited } from "./patience.ts";
 import type { Route } from "./routes.ts";
 
 /** Runs a call whose one request message has been read. */
 export type RunCall = (call: Call, message: Message) => void;
 
+/** How requests are read. */
+export interface ReadOptions {
+  readonly readMaxBytes: number;
+  /** Watches requests until they have ended. */
+  readonly bodies: BodyWatch;
+}
+
 /**
  * Reads the one message of a request and hands it over when the request has ended; what is wrong with it fails
  * the call, as soon as it is known.
  */
-export function readRequest(call: Call, maxBytes: number, run: RunCall): void {
+export function readRequest(call: Call, options: ReadOptions, run: RunCall): void {
   const reader = call.wire.protocol.enveloped
-    ? new EnvelopedReader(call, maxBytes, run)
-    : new BareReader(call, maxBytes, run);
+    ? new EnvelopedReader(call, options, run)
+    : new BareReader(call, options, run);
+  options.bodies.waiting(reader);
   call.exchange.listen(reader);
   if (!call.wire.protocol.enveloped) {
     const claimed = Number(call.exchange.requestHeaders["content-length"] ?? 0);
-    const error = refuseLength(claimed, maxBytes);
+    const error = refuseLength(claimed, options.readMaxBytes);
     if (error !== undefined) call.fail(error);
   }
 }
 
-abstract class RequestReader implements ExchangeListener {
+abstract class RequestReader implements ExchangeListener, Sender {
+  awaitedBefore: Awaited | undefined = undefined;
+  awaitedAfter: Awaited | undefined = undefined;
   protected readonly call: Call;
   protected readonly maxBytes: number;
+  readonly #bodies: BodyWatch;
   readonly #run: RunCall;
 
-  constructor(call: Call, maxBytes: number, run: RunCall) {
+  constructor(call: Call, { readMaxBytes, bodies }: ReadOptions, run: RunCall) {
     this.call = call;
-    this.maxBytes = maxBytes;
+    this.maxBytes = readMaxBytes;
+    this.#bodies = bodies;
     this.#run = run;
+  }
+
+  get progress(): number | undefined {
+    const { exchange, isEnded } = this.call;
+    // Over HTTP/2 Node reads nothing either while the peer has not taken what it was sent.
+    return isEnded || exchange.isPaused || exchange.queuedBytes > 0 ? undefined : exchange.receivedBytes;
+  }
+
+  giveUp(error: ConnectError): void {
+    this.call.fail(error);
   }
 
   /** @throws ConnectError */
@@ -52,6 +77,7 @@ abstract class RequestReader implements ExchangeListener {
 
   onEnd(): void {
     const { call } = this;
+    this.#bodies.arrived(this);
     if (call.isEnded) return;
     let message: Message;
     try {
@@ -65,6 +91,7 @@ abstract class RequestReader implements ExchangeListener {
   }
 
   onClose(reason: ConnectError | undefined): void {
+    this.#bodies.arrived(this);
     this.call.close(reason);
   }
 }
@@ -101,13 +128,11 @@ class EnvelopedReader extends RequestReader implements EnvelopeTaker {
 
 /** A body that is the message. */
 class BareReader extends RequestReader {
-  readonly #chunks: Buffer[] = [];
-  #length = 0;
+  readonly #chunks = new ChunkList();
 
   protected override feed(chunk: Buffer): void {
-    this.#chunks.push(chunk);
-    this.#length += chunk.length;
-    if (this.#length > this.maxBytes) {
+    this.#chunks.add(chunk);
+    if (this.#chunks.length > this.maxBytes) {
       throw new ConnectError(
         `message size is larger than configured readMaxBytes ${this.maxBytes}`,
         Code.ResourceExhausted,
@@ -116,9 +141,7 @@ class BareReader extends RequestReader {
   }
 
   protected override finish(): Message {
-    const [first] = this.#chunks;
-    const isWhole = this.#chunks.length === 1 && first !== undefined;
-    return this.call.codec.decode(isWhole ? first : Buffer.concat(this.#chunks));
+    return this.call.codec.decode(this.#chunks.toBuffer());
   }
 }
 

@@ -34,6 +34,8 @@ export async function runStream(
     }
   }, silentHeadMs);
   let leave = (): void => {};
+  let left: Promise<void> | undefined;
+  call.beginWork();
   call.onEnd = () => {
     clearTimeout(silence);
     leave();
@@ -46,7 +48,9 @@ export async function runStream(
     const { messages, takeTrailer } = await invoker.stream(call, route, message);
     const iterator = readBursts(messages)[Symbol.asyncIterator]();
     // Not awaited: a source that is stuck in an await would hold up the end of the call.
-    leave = () => void leaveSource(iterator);
+    leave = () => {
+      left = leaveSource(iterator);
+    };
     if (call.isEnded) leave();
     while (!call.isEnded) {
       const next = await iterator.next();
@@ -62,6 +66,9 @@ export async function runStream(
     }
   } catch (error) {
     call.fail(toConnectError(error));
+  } finally {
+    await left;
+    call.endWork();
   }
 }
 

@@ -9,9 +9,16 @@ import type { UnaryRoute } from "./routes.ts";
  * Whether its handler notices the deadline or not, nobody waits for it any longer.
  */
 export function runUnary(call: Call, route: UnaryRoute, message: Message, invoker: Invoker): void {
+  call.beginWork();
   invoker.unary(call, route, message).then(
-    (response) => succeed(call, response),
-    (error) => call.fail(toConnectError(error)),
+    (response) => {
+      succeed(call, response);
+      call.endWork();
+    },
+    (error) => {
+      call.fail(toConnectError(error));
+      call.endWork();
+    },
   );
 }
 

@@ -1,56 +1,50 @@
+import { type Awaited, createPatience } from "./patience.ts";
+
 /** Somebody who is sent bytes and may stop taking them. */
-export interface Reader {
+export interface Reader extends Awaited {
   /** Bytes that wait to be taken. */
   readonly pendingBytes: number;
+  /** Bytes that wait on its connection, whomever they are for: while there are some, all wait for them. */
+  readonly queuedBytes?: number;
   /** Ends what it reads, at once. */
   cutOff(why: "stalled"): void;
 }
 
 /** Watches readers while bytes wait for them. */
 export interface StallWatch {
-  /** From now on bytes wait for the reader. */
+  /** From now on bytes may wait for the reader. Again where more bytes do. */
   waiting(reader: Reader): void;
   /** The reader has taken what waited, or is gone. */
   taken(reader: Reader): void;
+  /** How many have been cut off. */
+  readonly cutOff: number;
   close(): void;
 }
 
-/** How often a stall is looked for within its timeout: a stalled reader outlives it by at most a quarter. */
-const looksPerTimeout = 4;
-
-interface Waiting {
-  pendingBytes: number;
-  /**
-   * How many looks have found nothing taken. Looks, not time: a process that was busy for long has not given its
-   * readers the chance to take anything either.
-   */
-  idleLooks: number;
+/**
+ * Creates a watch that cuts off whoever takes no bytes for `timeoutMs` while bytes wait: a slow reader is no stalled
+ * one.
+ */
+export function createStallWatch(timeoutMs: number): StallWatch {
+  const patience = createPatience<Reader>({
+    timeoutMs,
+    progressOf,
+    giveUp: (reader) => reader.cutOff("stalled"),
+  });
+  return {
+    waiting: patience.waiting,
+    taken: patience.done,
+    get cutOff() {
+      return patience.givenUp;
+    },
+    close: patience.close,
+  };
 }
 
-/** Creates a watch that cuts off whoever takes no bytes for `timeoutMs` while bytes wait. */
-export function createStallWatch(timeoutMs: number): StallWatch {
-  const waiting = new Map<Reader, Waiting>();
-  const timer = setInterval(look, timeoutMs / looksPerTimeout);
-  timer.unref();
-
-  function look(): void {
-    for (const [reader, seen] of waiting) {
-      const { pendingBytes } = reader;
-      if (pendingBytes !== seen.pendingBytes) {
-        // A slow reader is no stalled one.
-        seen.pendingBytes = pendingBytes;
-        seen.idleLooks = 0;
-      } else if (++seen.idleLooks === looksPerTimeout) {
-        waiting.delete(reader);
-        reader.cutOff("stalled");
-      }
-    }
-  }
-
-  return {
-    // The first look comes at any time, and so is none of the timeout's.
-    waiting: (reader) => void waiting.set(reader, { pendingBytes: reader.pendingBytes, idleLooks: -1 }),
-    taken: (reader) => void waiting.delete(reader),
-    close: () => clearInterval(timer),
-  };
+function progressOf(reader: Reader): number | undefined {
+  const { pendingBytes } = reader;
+  if (pendingBytes === 0) return undefined;
+  const { queuedBytes = 0 } = reader;
+  // Negative, so that it is not taken for the other.
+  return queuedBytes > 0 ? -queuedBytes : pendingBytes;
 }

@@ -1,4 +1,4 @@
-import { type BatchBounds, createBatcher, type Submit } from "./batcher.ts";
+import { type BatchBounds, createBatcher, type OnBatch, type Submit } from "./batcher.ts";
 
 /** How a loader loads. */
 export interface BatchLoaderOptions<Key, Value> extends BatchBounds {
@@ -6,6 +6,7 @@ export interface BatchLoaderOptions<Key, Value> extends BatchBounds {
   readonly load: (keys: readonly Key[]) => Promise<ReadonlyMap<Key, Value>>;
   /** What a look-up fails with where there is no such key. */
   readonly missing: () => Error;
+  readonly onBatch?: OnBatch | undefined;
 }
 
 /**

@@ -1,3 +1,7 @@
+import { toOwnReason } from "./caller-left.ts";
+import { currentWork, runDetached, runFor, type Work } from "./current-work.ts";
+import type { TraceSpan } from "./trace-span.ts";
+
 /** Whether a caller has left, and why. An AbortSignal says so; nobody listens to it here. */
 export type CallerState = Pick<AbortSignal, "aborted" | "reason">;
 
@@ -5,6 +9,10 @@ export type CallerState = Pick<AbortSignal, "aborted" | "reason">;
 export interface Submission<Input, Output> {
   readonly input: Input;
   readonly signal: CallerState | undefined;
+  /** The caller's span. */
+  readonly span: TraceSpan | undefined;
+  /** See {@link Work}; undefined: it is not. */
+  readonly inBackground?: boolean | undefined;
   readonly resolve: (output: Output) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -17,8 +25,12 @@ export interface BatchBounds {
   readonly maxInFlight: number;
 }
 
+/** Told of the size of each batch that starts. Must not throw. */
+export type OnBatch = (size: number) => void;
+
 /** What a batcher does with what it has gathered. */
 export interface BatcherOptions<Input, Output> extends BatchBounds {
+  readonly onBatch?: OnBatch | undefined;
   /** Answers each submission of a batch. Should it reject, it has failed those that it left unanswered. */
   readonly run: (batch: readonly Submission<Input, Output>[]) => Promise<void>;
 }
@@ -41,7 +53,7 @@ export type Submit<Input, Output> = (input: Input, signal?: CallerState) => Prom
  * they arrive (streams per connection).
  */
 export function createBatcher<Input, Output>(options: BatcherOptions<Input, Output>): Submit<Input, Output> {
-  const { run, maxBatchSize, maxInFlight } = options;
+  const { run, maxBatchSize, maxInFlight, onBatch } = options;
   const waiting: Submission<Input, Output>[] = [];
   let inFlight = 0;
   let isScheduled = false;
@@ -49,7 +61,8 @@ export function createBatcher<Input, Output>(options: BatcherOptions<Input, Outp
   function schedule(): void {
     if (!isScheduled && waiting.length > 0 && inFlight < maxInFlight) {
       isScheduled = true;
-      setImmediate(startBatches);
+      // A batch is nobody's alone.
+      runDetached(() => setImmediate(startBatches));
     }
   }
 
@@ -66,9 +79,10 @@ export function createBatcher<Input, Output>(options: BatcherOptions<Input, Outp
 
   async function runBatch(batch: readonly Submission<Input, Output>[]): Promise<void> {
     try {
-      await run(batch);
+      onBatch?.(batch.length);
+      await runFor(workOf(batch), () => run(batch));
     } catch (error) {
-      for (const submission of batch) submission.reject(error);
+      for (const { signal, reject } of batch) reject(toOwnReason(error, signal));
     }
     inFlight -= 1;
     schedule();
@@ -76,9 +90,36 @@ export function createBatcher<Input, Output>(options: BatcherOptions<Input, Outp
 
   return (input, signal) =>
     new Promise((resolve, reject) => {
-      waiting.push({ input, signal, resolve, reject });
+      const work = currentWork();
+      waiting.push({
+        input,
+        signal: signal ?? work?.caller,
+        span: work?.spans[0],
+        inBackground: work?.inBackground,
+        resolve,
+        reject,
+      });
       schedule();
     });
+}
+
+type Waiting = Pick<Submission<unknown, unknown>, "signal" | "span" | "inBackground">;
+
+/** A batch is worked on for as long as any of its callers waits. */
+function workOf(batch: readonly Waiting[]): Work {
+  const left = ({ signal }: Waiting) => signal?.aborted === true;
+  return {
+    caller: {
+      get aborted() {
+        return batch.every(left);
+      },
+      get reason() {
+        return batch.find(left)?.signal?.reason;
+      },
+    },
+    spans: batch.flatMap(({ span }) => (span === undefined ? [] : [span])),
+    inBackground: batch.some(({ signal, inBackground }) => signal === undefined || inBackground === true),
+  };
 }
 
 /** Those whose callers still wait. The others get their signal's reason. */

@@ -2,6 +2,7 @@ import { randomUUID, type X509Certificate } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { createContextKey } from "@connectrpc/connect";
 import { anonymous, type Principal } from "./principal.ts";
+import type { TraceSpan } from "./trace-span.ts";
 
 /** What of a request says who sent it and from where. */
 export interface RequestOrigin {
@@ -14,12 +15,36 @@ export interface RequestOrigin {
   readonly clientCertificate: X509Certificate | undefined;
 }
 
-const requestIdPattern = /^[\x21-\x7e]{1,128}$/;
+/** What a call takes up of what there is only so much of. */
+export interface CallHold {
+  /** The call needs it no more. Once a call. */
+  giveBack(): void;
+}
+
+/** Short, visible, and neither a token nor a key that somebody has put into the wrong field. */
+const requestIdPattern = /^(?!eyJ|ub[kr]_)[\x21-\x7e]{1,128}$/;
+
+/**
+ * The id of a request: its caller's own, where that can be written into a log, else one that is made here. What is made
+ * is put into the request's fields, which all who look at the request share: so it has one id, be it asked for before
+ * anything else is known of the request.
+ */
+export function requestIdOf(requestHeaders: IncomingHttpHeaders): string {
+  const given = requestHeaders["x-request-id"];
+  if (typeof given === "string" && requestIdPattern.test(given)) return given;
+  const made = randomUUID();
+  requestHeaders["x-request-id"] = made;
+  return made;
+}
 
 /** What is known of a call beside its message: who makes it, from where, and under which id. */
 export class CallScope {
   /** Who calls: what the door has found, once it has. */
   principal: Principal = anonymous;
+  /** The span of the call; undefined where nobody traces it. */
+  span: TraceSpan | undefined;
+  /** What it takes up; kept here, so that nothing need be made or looked up for it. */
+  hold: CallHold | undefined;
   readonly origin: RequestOrigin;
   readonly #findAddress: (origin: RequestOrigin) => string;
   #address: string | undefined;
@@ -39,12 +64,9 @@ export class CallScope {
     return this.#address;
   }
 
-  /** The caller's own, where it can be written into a log, else one that is made here. */
+  /** As {@link requestIdOf} has it: on the answer, in the log and in the audit log. */
   get requestId(): string {
-    if (this.#requestId === undefined) {
-      const given = this.header("x-request-id") ?? "";
-      this.#requestId = requestIdPattern.test(given) ? given : randomUUID();
-    }
+    this.#requestId ??= requestIdOf(this.origin.requestHeaders);
     return this.#requestId;
   }
 

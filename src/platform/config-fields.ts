@@ -30,6 +30,80 @@ export const integer = (minimum: number, maximum: number) =>
     return value;
   });
 
+/** How often something may happen in the long run, and how often at once: a token bucket. */
+export interface Rate {
+  readonly perSecond: number;
+  readonly atOnce: number;
+}
+
+/** `100/s`, `100/s+500` with how much may come at once (otherwise as much as in two seconds), or `off` for none. */
+export const optionalRate = z.union([
+  z.literal("off").transform(() => undefined),
+  z.string().transform((text, context): Rate => {
+    const match = /^(\d{1,9})\/(s|m|h)(?:\+(\d{1,9}))?$/.exec(text);
+    const perSecond = Number(match?.[1]) / { s: 1, m: 60, h: 3_600 }[match?.[2] as "s" | "m" | "h"];
+    const atOnce = match?.[3] === undefined ? Math.ceil(perSecond * 2) : Number(match[3]);
+    if (match === null || perSecond === 0 || atOnce === 0) {
+      context.addIssue(
+        `must be a rate such as 100/s, 100/s+500 (500 at once) or 30/m, or off, not "${text}"`,
+      );
+      return z.NEVER;
+    }
+    return { perSecond, atOnce };
+  }),
+]);
+
+/** A share of all. */
+export const ratio = z.string().transform((text, context) => {
+  const value = Number(text);
+  if (!/^(?:0|1|0?\.\d+|1\.0+)$/.test(text)) {
+    context.addIssue(`must be a number from 0 to 1, not "${text}"`);
+    return z.NEVER;
+  }
+  return value;
+});
+
+/** The base of what is reached over HTTP. It may hold a password: it is never repeated. */
+export const httpUrl = z.string().transform((text, context) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
+    context.addIssue("must be a URL such as http://127.0.0.1:4318");
+    return z.NEVER;
+  }
+  return text.replace(/\/+$/, "");
+});
+
+/** `name=value` pairs, separated by commas, percent-encoded where need be (as OpenTelemetry has them). */
+export const pairList = createPairList(false);
+
+/** The same for fields of a header, whose values are never repeated in a fault. */
+export const headerList = createPairList(true);
+
+function createPairList(isSecret: boolean) {
+  return z.string().transform((text, context): Readonly<Record<string, string>> => {
+    const pairs = splitList(text).map((word) => /^([^=]+)=(.*)$/.exec(word));
+    const isGood = pairs.every((pair) => pair !== null && isDecodable(pair[2] ?? ""));
+    if (!isGood) {
+      context.addIssue(
+        `must be name=value pairs, separated by commas, percent-encoded where need be${isSecret ? "" : `, not "${text}"`}`,
+      );
+      return z.NEVER;
+    }
+    return Object.fromEntries(
+      pairs.map((pair) => [pair?.[1]?.trim() ?? "", decodeURIComponent(pair?.[2]?.trim() ?? "")]),
+    );
+  });
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** One of some words. */
 export const choice = <const T extends string>(...values: [T, ...T[]]) =>
   z.enum(values, { error: (issue) => `must be one of ${values.join(", ")}, not "${String(issue.input)}"` });

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { byteSize, choice, listenAddress, listOf } from "./config-fields.ts";
+import { parseDuration } from "./units.ts";
 
 /** Where to serve unless told otherwise. */
 export const defaultListen = "127.0.0.1:8080";
@@ -139,4 +140,28 @@ export function defaultedAuth(auth: string | undefined, databaseUrl: string | un
 /** Whether a host is this machine and only this machine. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}
+
+/** What is wrong between the deadlines. */
+export function deadlineFaults(given: GivenVariables): string[] {
+  const byDefault = parseDuration(given["DEFAULT_DEADLINE"] ?? "30s");
+  const maximum = parseDuration(given["MAX_DEADLINE"] ?? "5m");
+  return byDefault !== undefined && maximum !== undefined && byDefault > maximum
+    ? ["DEFAULT_DEADLINE: must not be longer than MAX_DEADLINE"]
+    : [];
+}
+
+/** Limits of one caller and of all, with their defaults. */
+const limitPairs = [
+  ["MAX_CONCURRENT_CALLS_PER_CALLER", "MAX_CONCURRENT_CALLS", 2_000],
+  ["MAX_STREAMS_PER_CALLER", "MAX_STREAMS", 20_000],
+] as const;
+
+/** What is wrong between the limits: one caller may do more than all together. */
+export function limitFaults(given: GivenVariables): string[] {
+  return limitPairs.flatMap(([one, all, byDefault]) =>
+    given[one] !== undefined && Number(given[one]) > Number(given[all] ?? byDefault)
+      ? [`${one}: must not be more than ${all}`]
+      : [],
+  );
 }

@@ -1,37 +1,5 @@
-import { join } from "node:path";
-import { z } from "zod";
-import {
-  addressList,
-  apiKey,
-  byteSize,
-  choice,
-  corsOrigins,
-  duration,
-  integer,
-  type ListenAddress,
-  listenAddress,
-  optionalListenAddress,
-  path,
-  postgresUrl,
-  secretKeys,
-  serviceUrl,
-  spkiPins,
-} from "./config-fields.ts";
-import {
-  accessFaults,
-  authChoice,
-  type ClientAuth,
-  clientAuthChoice,
-  defaultedAuth,
-  defaultInternalListen,
-  defaultListen,
-  defaultPasswordMemory,
-  listenFaults,
-  passwordFaults,
-  serviceFaults,
-  serviceList,
-  tlsFaults,
-} from "./config-rules.ts";
+import type { ListenAddress, Rate } from "./config-fields.ts";
+import type { ClientAuth } from "./config-rules.ts";
 
 /** A part of the product that a process can mount. */
 export type ServiceName = "users" | "auth" | "profiles";
@@ -66,12 +34,77 @@ export interface Config {
   readonly eventRetentionMs?: number;
   /** How long entries of the audit log are kept; undefined means for ever. */
   readonly auditRetentionMs?: number;
+  readonly deadlines: DeadlineConfig;
+  readonly limits: LimitsConfig;
+  readonly connections: ConnectionConfig;
   readonly streamStallTimeoutMs: number;
   readonly maxMessageBytes: number;
   readonly maxStreamsPerConnection: number;
   readonly drainTimeoutMs: number;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
   readonly logFormat: "json" | "pretty";
+  readonly callLog: CallLogConfig;
+  /** How traces are made and where they go; undefined where nobody wants them. */
+  readonly tracing?: TracingConfig;
+}
+
+/** How long calls may last. Streams that last by their nature are exempt. */
+export interface DeadlineConfig {
+  /** Of a call whose caller names none. */
+  readonly defaultMs: number;
+  /** Of any call, whatever its caller names. */
+  readonly maximumMs: number;
+}
+
+/** How much may be asked of the public listener at once. */
+export interface LimitsConfig {
+  /** Calls that run at once, streams left out. */
+  readonly maxConcurrentCalls: number;
+  /** The same for one caller: a principal, or an address where nobody is asked. */
+  readonly maxConcurrentCallsPerCaller: number;
+  /** Calls that wait for others to end; what comes beyond is refused. */
+  readonly maxQueuedCalls: number;
+  readonly maxStreams: number;
+  readonly maxStreamsPerCaller: number;
+  /** Calls and streams that one principal may begin; undefined: as many as it likes. */
+  readonly principalRate?: Rate;
+  /** The same for one address, whoever calls from there. */
+  readonly addressRate?: Rate;
+  /** Load is shed before the event loop is late by this much; undefined: never. */
+  readonly maxEventLoopDelayMs?: number;
+}
+
+/** What connections may do. */
+export interface ConnectionConfig {
+  /** Open at once, on one listener. */
+  readonly maxConnections: number;
+  /** How long the header of a request may be on its way. */
+  readonly headerTimeoutMs: number;
+  /** How long a request's body may pause: its first message, the next one, the rest of one. */
+  readonly bodyTimeoutMs: number;
+  /** After so long without a sign of life, the other end is asked for one (HTTP/2 PING, TCP keepalive). */
+  readonly keepaliveIntervalMs: number;
+  /** A connection whose other end has not answered after so long is ended. */
+  readonly keepaliveTimeoutMs: number;
+}
+
+/** Which calls are logged, a line each. */
+export interface CallLogConfig {
+  /** All, only those that fail, or none. */
+  readonly calls: "all" | "errors" | "none";
+  /** Lines a second at most; calls beyond are counted. */
+  readonly maxLinesPerSecond: number;
+}
+
+/** Where traces go: OpenTelemetry's own variables (OTEL_…), as its specification has them. */
+export interface TracingConfig {
+  /** The base of an OTLP endpoint over HTTP, e.g. `http://127.0.0.1:4318`. */
+  readonly endpoint: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly serviceName: string;
+  readonly resourceAttributes: Readonly<Record<string, string>>;
+  /** The share of traces that are kept where the caller has not decided, 0 to 1. */
+  readonly sampleRatio: number;
 }
 
 /** What a listener speaks TLS with. All paths are of PEM files. */
@@ -110,8 +143,19 @@ export interface PasswordConfig {
 
 /** Which database to open: the embedded one in a folder, or a PostgreSQL server. */
 export type DatabaseConfig =
-  | { readonly kind: "embedded"; readonly dataDir: string }
-  | { readonly kind: "postgres"; readonly url: string; readonly poolSize: number };
+  | {
+      readonly kind: "embedded";
+      readonly dataDir: string;
+      /** How many may wait for its one session, as below. */
+      readonly maxWaiting?: number;
+    }
+  | {
+      readonly kind: "postgres";
+      readonly url: string;
+      readonly poolSize: number;
+      /** How many may wait for a connection; who comes beyond is refused. Undefined: as many as are let in. */
+      readonly maxWaiting?: number;
+    };
 
 /** The environment holds values that the process cannot work with. Lists every fault, one a line. */
 export class ConfigError extends Error {
@@ -122,168 +166,4 @@ export class ConfigError extends Error {
     super(`the configuration is wrong:\n${faults.map((fault) => `  - ${fault}`).join("\n")}`);
     this.faults = faults;
   }
-}
-
-const hour = 3_600_000;
-const day = 24 * hour;
-
-/** A duration, or `off` for none. */
-const optionalDuration = (minimumMs: number, maximumMs: number, range: string) =>
-  z.union([z.literal("off").transform(() => undefined), duration(minimumMs, maximumMs, range)]);
-
-const environment = z.object({
-  LISTEN: listenAddress.prefault(defaultListen),
-  TLS_CERT: path.optional(),
-  TLS_KEY: path.optional(),
-  TLS_CLIENT_CA: path.optional(),
-  TLS_CLIENT_SPKI_PINS: spkiPins.optional(),
-  TLS_CLIENT_AUTH: clientAuthChoice.optional(),
-  TLS_CLIENT_PRINCIPALS: path.optional(),
-  INTERNAL_LISTEN: optionalListenAddress.prefault(defaultInternalListen),
-  INTERNAL_TLS: choice("off", "on").prefault("off"),
-  INTERNAL_TLS_CLIENT_AUTH: clientAuthChoice.optional(),
-  CORS_ORIGINS: corsOrigins.optional(),
-  AUTH: authChoice.optional(),
-  REFLECTION: choice("off", "on").optional(),
-  TRUSTED_PROXIES: addressList.prefault(""),
-  SERVICES: serviceList.prefault("users,auth,profiles"),
-  AUTH_URL: serviceUrl.optional(),
-  AUTH_API_KEY: apiKey.optional(),
-  TOKEN_ISSUER: z.string().max(200).prefault("user-bridge"),
-  TOKEN_AUDIENCE: z.string().max(200).prefault("user-bridge"),
-  ACCESS_TOKEN_TTL: duration(1_000, day, "from 1s to 24h").prefault("60m"),
-  REFRESH_TOKEN_TTL: duration(1_000, 365 * day, "from 1s to 365d").prefault("7d"),
-  SIGNING_KEY_ROTATION: optionalDuration(hour, 365 * day, "from 1h to 365d, or off,").prefault("30d"),
-  KEY_ENCRYPTION_KEY: secretKeys.optional(),
-  PASSWORD_MEMORY: byteSize.prefault(defaultPasswordMemory),
-  PASSWORD_ITERATIONS: integer(1, 100).prefault("2"),
-  PASSWORD_PARALLELISM: integer(1, 16).prefault("1"),
-  PASSWORD_CONCURRENCY: integer(1, 64).prefault("2"),
-  LANE: choice("on", "off").prefault("on"),
-  DATABASE_URL: postgresUrl.optional(),
-  DATABASE_POOL_SIZE: integer(1, 1_000).prefault("10"),
-  DATA_DIR: path.prefault(".data"),
-  MIGRATE: choice("on", "off").prefault("on"),
-  EVENT_RETENTION: optionalDuration(1_000, Number.MAX_SAFE_INTEGER, "of 1s or more, or off,").prefault("30d"),
-  AUDIT_RETENTION: optionalDuration(1_000, Number.MAX_SAFE_INTEGER, "of 1s or more, or off,").prefault(
-    "365d",
-  ),
-  STREAM_STALL_TIMEOUT: duration(100, 3_600_000, "from 100ms to 1h").prefault("30s"),
-  MAX_MESSAGE_BYTES: byteSize.prefault("4MiB"),
-  MAX_STREAMS_PER_CONNECTION: integer(1, 1_000_000).prefault("100"),
-  DRAIN_TIMEOUT: duration(0, 3_600_000, "from 0s to 1h").prefault("10s"),
-  LOG_LEVEL: choice("trace", "debug", "info", "warn", "error", "fatal", "silent").prefault("info"),
-  LOG_FORMAT: choice("json", "pretty").prefault("json"),
-});
-
-/** The names of all variables that {@link readConfig} looks at. */
-export const configVariables: readonly string[] = Object.keys(environment.shape);
-
-/**
- * Reads the configuration from environment variables. An empty variable counts as unset.
- *
- * @param purpose a process that listens must also say how it is protected; a command that only uses the
- * database need not
- * @throws ConfigError that lists every fault at once
- */
-export function readConfig(variables: NodeJS.ProcessEnv, purpose: "serve" | "command"): Config {
-  const given = Object.fromEntries(
-    configVariables.flatMap((name) => (variables[name] ? [[name, variables[name]]] : [])),
-  );
-  const parsed = environment.safeParse(given);
-  const faults = parsed.success ? [] : parsed.error.issues.map(describeIssue);
-  // The rules between variables are checked even where another variable is wrong, so that one start shows all.
-  faults.push(...tlsFaults(given), ...serviceFaults(given), ...passwordFaults(given));
-  if (purpose === "serve") {
-    faults.push(...listenFaults(given), ...accessFaults(given));
-  }
-  if (!parsed.success || faults.length > 0) {
-    throw new ConfigError(faults);
-  }
-  return toConfig(parsed.data);
-}
-
-function describeIssue(issue: z.core.$ZodIssue): string {
-  // A union reports the faults of its branches; the last branch is the one that describes the common case.
-  const message = issue.code === "invalid_union" ? issue.errors.at(-1)?.[0]?.message : issue.message;
-  return `${issue.path.join(".")}: ${message ?? issue.message}`;
-}
-
-function toConfig(values: z.output<typeof environment>): Config {
-  const auth = defaultedAuth(values.AUTH, values.DATABASE_URL);
-  const tls = toTlsConfig(values, values.TLS_CLIENT_AUTH);
-  const internalTls = toTlsConfig(values, values.INTERNAL_TLS_CLIENT_AUTH);
-  return {
-    listen: values.LISTEN,
-    ...(tls !== undefined && { tls }),
-    ...(values.INTERNAL_LISTEN !== undefined && {
-      internal: {
-        listen: values.INTERNAL_LISTEN,
-        ...(values.INTERNAL_TLS === "on" &&
-          internalTls !== undefined && {
-            tls: internalTls,
-          }),
-      },
-    }),
-    ...(values.TLS_CLIENT_PRINCIPALS !== undefined && { clientPrincipalsPath: values.TLS_CLIENT_PRINCIPALS }),
-    ...(values.CORS_ORIGINS !== undefined && { corsOrigins: values.CORS_ORIGINS }),
-    services: values.SERVICES,
-    ...(values.AUTH_URL !== undefined && !values.SERVICES.has("auth") && { authUrl: values.AUTH_URL }),
-    ...(values.AUTH_API_KEY !== undefined && { authApiKey: values.AUTH_API_KEY }),
-    auth,
-    trustedProxies: values.TRUSTED_PROXIES,
-    tokens: toTokenConfig(values),
-    passwords: {
-      memoryKib: Math.floor(values.PASSWORD_MEMORY / 1024),
-      iterations: values.PASSWORD_ITERATIONS,
-      parallelism: values.PASSWORD_PARALLELISM,
-      maxConcurrency: values.PASSWORD_CONCURRENCY,
-    },
-    reflection: values.REFLECTION === undefined ? auth === "off" : values.REFLECTION === "on",
-    lane: values.LANE,
-    database:
-      values.DATABASE_URL === undefined
-        ? { kind: "embedded", dataDir: values.DATA_DIR }
-        : { kind: "postgres", url: values.DATABASE_URL, poolSize: values.DATABASE_POOL_SIZE },
-    migrate: values.MIGRATE,
-    ...(values.EVENT_RETENTION !== undefined && { eventRetentionMs: values.EVENT_RETENTION }),
-    ...(values.AUDIT_RETENTION !== undefined && { auditRetentionMs: values.AUDIT_RETENTION }),
-    streamStallTimeoutMs: values.STREAM_STALL_TIMEOUT,
-    maxMessageBytes: values.MAX_MESSAGE_BYTES,
-    maxStreamsPerConnection: values.MAX_STREAMS_PER_CONNECTION,
-    drainTimeoutMs: values.DRAIN_TIMEOUT,
-    logLevel: values.LOG_LEVEL,
-    logFormat: values.LOG_FORMAT,
-  };
-}
-
-/** Where clients can show a certificate that can be told from a bad one, they must, unless it is said otherwise. */
-function toTlsConfig(
-  values: z.output<typeof environment>,
-  clientAuth: ClientAuth | undefined,
-): TlsConfig | undefined {
-  const { TLS_CERT: certPath, TLS_KEY: keyPath, TLS_CLIENT_CA: clientCaPath } = values;
-  const clientSpkiPins = values.TLS_CLIENT_SPKI_PINS ?? [];
-  const isJudged = clientCaPath !== undefined || clientSpkiPins.length > 0;
-  return certPath === undefined || keyPath === undefined
-    ? undefined
-    : {
-        certPath,
-        keyPath,
-        ...(clientCaPath !== undefined && { clientCaPath }),
-        clientSpkiPins,
-        clientAuth: clientAuth ?? (isJudged ? "required" : "off"),
-      };
-}
-
-function toTokenConfig(values: z.output<typeof environment>): TokenConfig {
-  return {
-    issuer: values.TOKEN_ISSUER,
-    audience: values.TOKEN_AUDIENCE,
-    accessTtlMs: values.ACCESS_TOKEN_TTL,
-    refreshTtlMs: values.REFRESH_TOKEN_TTL,
-    ...(values.SIGNING_KEY_ROTATION !== undefined && { keyRotationMs: values.SIGNING_KEY_ROTATION }),
-    ...(values.KEY_ENCRYPTION_KEY !== undefined && { keyEncryptionKeys: values.KEY_ENCRYPTION_KEY }),
-    keyFile: join(values.DATA_DIR, "key-encryption-key"),
-  };
 }

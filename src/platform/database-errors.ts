@@ -1,4 +1,4 @@
-import { DatabaseUnavailableError } from "./errors.ts";
+import { DatabaseFullError, DatabaseUnavailableError } from "./errors.ts";
 
 /** SQLSTATEs (PostgreSQL's appendix A) after which the same call may work later: it never took effect. */
 const unavailableStates = new Set([
@@ -49,8 +49,12 @@ export function isRetryable(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "40001" || error.code === "40P01");
 }
 
-/** The failure as the domain knows it: a lost database becomes {@link DatabaseUnavailableError}. */
+/** The failure as the domain knows it: a lost database, or a full one; any other as it is. */
 export function translateDatabaseError(error: unknown): unknown {
+  // disk_full: the statement has failed, and what it is part of was rolled back.
+  if (error instanceof Error && "code" in error && error.code === "53100") {
+    return new DatabaseFullError({ cause: error });
+  }
   return isDatabaseUnavailable(error) && !(error instanceof DatabaseUnavailableError)
     ? new DatabaseUnavailableError({ cause: error })
     : error;

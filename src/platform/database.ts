@@ -2,6 +2,18 @@ import type { Kysely } from "kysely";
 import type { DatabaseConfig } from "./config.ts";
 import type { DataDirLock } from "./data-dir-lock.ts";
 import type { Logger } from "./logger.ts";
+import type { ObserveQuery } from "./query-observer.ts";
+
+/** Connections to a database, as they are at the moment of asking. The embedded one has one session. */
+export interface PoolState {
+  readonly max: number;
+  /** How many there are. */
+  readonly size: number;
+  /** How many of them nobody uses. */
+  readonly idle: number;
+  /** How many wait for one. */
+  readonly waiting: number;
+}
 
 /** An open database: the query builder, and what the two kinds of database differ in. */
 export interface OpenDatabase<Schema> {
@@ -10,11 +22,14 @@ export interface OpenDatabase<Schema> {
   readonly description: string;
   /** The lock of the embedded database's folder. */
   readonly lock?: DataDirLock;
+  readonly pool: PoolState;
   close(): Promise<void>;
 }
 
 /**
  * Opens the database that the configuration names. 64-bit integers arrive as bigint from both.
+ *
+ * What is asked for a caller who has left is not sent, or cancelled; see docs/deadlines.md.
  *
  * PostgreSQL is connected to on first use, so it need not be there yet; the embedded database is started.
  *
@@ -23,12 +38,13 @@ export interface OpenDatabase<Schema> {
 export async function openDatabase<Schema>(
   config: DatabaseConfig,
   logger: Logger,
+  observeQuery?: ObserveQuery,
 ): Promise<OpenDatabase<Schema>> {
   // Imported only where it is wanted: a process has one database, and each driver takes its time to load.
   if (config.kind === "embedded") {
     const { openEmbedded } = await import("./embedded-database.ts");
-    return openEmbedded<Schema>(config.dataDir, logger);
+    return openEmbedded<Schema>(config, logger, observeQuery);
   }
   const { openPostgres } = await import("./postgres-database.ts");
-  return openPostgres<Schema>(config.url, config.poolSize, logger);
+  return openPostgres<Schema>(config, logger, observeQuery);
 }

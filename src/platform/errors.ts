@@ -51,6 +51,35 @@ export class DatabaseUnavailableError extends DomainError {
   }
 }
 
+/** The database has no room for a write, which was not done. Reads go on. */
+export class DatabaseFullError extends DomainError {
+  override readonly name = "DatabaseFullError";
+  readonly kind = "resource_exhausted";
+  readonly reason = "DATABASE_FULL";
+
+  constructor(options?: ErrorOptions) {
+    super(
+      "the database has no room left: nothing was written, nor can be until its operator makes room",
+      options,
+    );
+  }
+}
+
+/** How long to wait before a busy database is asked again: those who wait there now have gone through by then. */
+const busyRetryMs = 1_000;
+
+/** More wait for the database than may, or somebody has waited for too long; nothing was done. */
+export class DatabaseBusyError extends DomainError {
+  override readonly name = "DatabaseBusyError";
+  readonly kind = "resource_exhausted";
+  readonly reason = "DATABASE_BUSY";
+  override readonly retryAfterMs = busyRetryMs;
+
+  constructor() {
+    super("too many calls wait for the database; try again a little later");
+  }
+}
+
 /** As many faults as are named, and as many characters of each: gRPC sends them in a header, which has its limits. */
 const [maxViolations, maxFieldLength, maxDescriptionLength] = [16, 100, 200];
 

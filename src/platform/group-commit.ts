@@ -3,9 +3,12 @@ import {
   type CallerState,
   createBatcher,
   dropAborted,
+  type OnBatch,
   type Submission,
   type Submit,
 } from "./batcher.ts";
+import { CallerLeftError, toOwnReason } from "./caller-left.ts";
+import { runFor } from "./current-work.ts";
 
 /** Commands that share a transaction. As a caller it has left when none of their callers waits any more. */
 export interface CommandGroup<Command> extends CallerState {
@@ -32,6 +35,7 @@ export interface GroupCommitOptions<Command, Result> extends BatchBounds {
    * @returns an outcome for each claimed command, in order
    */
   readonly commit: (group: CommandGroup<Command>) => Promise<readonly CommandOutcome<Result>[]>;
+  readonly onBatch?: OnBatch | undefined;
 }
 
 /** Transactions of commands that were put off: they may wait for long, and each occupies a connection. */
@@ -46,7 +50,8 @@ const maxWaitingTransactions = 2;
  *
  * A caller who leaves while its command waits gets its signal's reason, and nothing is kept. Once the transaction
  * has claimed the command, the caller gets the true outcome, unless all of the group have left before the commit:
- * then nothing is kept either. So whoever gets its signal's reason can be sure that nothing was kept.
+ * then nothing is kept either. So whoever gets its signal's reason can be sure that nothing was kept. (Should all have
+ * left and the database say nothing, they get AnswerGivenUpError.)
  */
 export function createGroupCommit<Command, Result extends object>({
   commit,
@@ -64,7 +69,7 @@ export function createGroupCommit<Command, Result extends object>({
       const outcomes = await commit(group);
       answer(group.members, outcomes);
     } catch (error) {
-      if (error instanceof NobodyWaitsError) {
+      if (error instanceof NobodyWaitsError || error instanceof CallerLeftError) {
         dropAborted(group.members);
       } else if (group.members.length > 1 && mayBeOfOne(error)) {
         const half = Math.ceil(group.members.length / 2);
@@ -77,12 +82,15 @@ export function createGroupCommit<Command, Result extends object>({
   }
 
   function answer(members: Members<Command, Result>, outcomes: readonly CommandOutcome<Result>[]): void {
-    for (const [index, { input, signal, resolve, reject }] of members.entries()) {
+    for (const [index, { input, signal, span, inBackground, resolve, reject }] of members.entries()) {
       const outcome = outcomes[index];
       if (outcome === putOff) {
-        commitAlone(input, signal).then(resolve, reject);
+        // From now on it is its caller's alone.
+        const spans = span === undefined ? [] : [span];
+        const work = { caller: signal ?? nobody, spans, inBackground: inBackground === true };
+        runFor(work, () => commitAlone(input, signal)).then(resolve, reject);
       } else if (outcome === undefined || outcome instanceof Error) {
-        reject(outcome ?? new Error("a command was given no outcome"));
+        reject(toOwnReason(outcome ?? new Error("a command was given no outcome"), signal));
       } else {
         resolve(outcome);
       }
@@ -91,6 +99,9 @@ export function createGroupCommit<Command, Result extends object>({
 
   return createBatcher({ ...bounds, run: (batch) => commitOrHalve(batch, false) });
 }
+
+/** Somebody who never leaves. */
+const nobody: CallerState = { aborted: false, reason: undefined };
 
 type Members<Command, Result> = readonly Submission<Command, Result>[];
 

@@ -10,6 +10,11 @@ import {
   type QueryResult,
   type TransactionSettings,
 } from "kysely";
+import { CallerLeftError } from "./caller-left.ts";
+import { currentWork } from "./current-work.ts";
+import { type DiskSpace, readOnlySettings } from "./disk-space.ts";
+import type { ObserveQuery } from "./query-observer.ts";
+import type { Turns } from "./turns.ts";
 
 /**
  * Kysely on an embedded Postgres that has one session.
@@ -17,11 +22,22 @@ import {
  * Kysely's own PGlite dialect hands that one session to everybody at once, so a query beside an open
  * transaction runs inside it and two transactions end each other. Here whoever acquires the session has it
  * alone until it is released; the others wait in order.
+ *
+ * A statement that runs cannot be cancelled: it has the only thread there is. For callers who have left, none is begun.
+ *
+ * While the disk is all but full, the session takes no writes: see {@link DiskSpace}.
+ *
+ * @param turns one at a time
  */
-export function createPgliteDialect(pglite: PGlite): Dialect {
+export function createPgliteDialect(
+  pglite: PGlite,
+  turns: Turns,
+  space: DiskSpace,
+  observeQuery?: ObserveQuery,
+): Dialect {
   return {
     createAdapter: () => new PostgresAdapter(),
-    createDriver: () => new PgliteDriver(pglite),
+    createDriver: () => new PgliteDriver(pglite, turns, space, observeQuery),
     createIntrospector: (db) => new PostgresIntrospector(db),
     createQueryCompiler: () => new PostgresQueryCompiler(),
   };
@@ -30,12 +46,14 @@ export function createPgliteDialect(pglite: PGlite): Dialect {
 class PgliteDriver implements Driver {
   readonly #pglite: PGlite;
   readonly #connection: DatabaseConnection;
-  readonly #waiting: (() => void)[] = [];
-  #busy = false;
+  readonly #turns: Turns;
+  readonly #space: DiskSpace;
 
-  constructor(pglite: PGlite) {
+  constructor(pglite: PGlite, turns: Turns, space: DiskSpace, observeQuery: ObserveQuery | undefined) {
     this.#pglite = pglite;
-    this.#connection = new PgliteConnection(pglite);
+    this.#connection = new PgliteConnection(pglite, space, observeQuery);
+    this.#turns = turns;
+    this.#space = space;
   }
 
   async init(): Promise<void> {
@@ -43,20 +61,19 @@ class PgliteDriver implements Driver {
   }
 
   async acquireConnection(): Promise<DatabaseConnection> {
-    if (this.#busy) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    await this.#turns.take(currentWork());
+    try {
+      const isShort = this.#space.findChange();
+      if (isShort !== undefined) await this.#pglite.query(readOnlySettings[`${isShort}`]);
+    } catch (error) {
+      this.#turns.giveBack();
+      throw error;
     }
-    this.#busy = true;
     return this.#connection;
   }
 
   async releaseConnection(): Promise<void> {
-    const next = this.#waiting.shift();
-    if (next === undefined) {
-      this.#busy = false;
-    } else {
-      next();
-    }
+    this.#turns.giveBack();
   }
 
   async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {
@@ -80,14 +97,27 @@ class PgliteDriver implements Driver {
 
 class PgliteConnection implements DatabaseConnection {
   readonly #pglite: PGlite;
+  readonly #space: DiskSpace;
+  readonly #observeQuery: ObserveQuery | undefined;
 
-  constructor(pglite: PGlite) {
+  constructor(pglite: PGlite, space: DiskSpace, observeQuery: ObserveQuery | undefined) {
     this.#pglite = pglite;
+    this.#space = space;
+    this.#observeQuery = observeQuery;
   }
 
-  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-    const { rows, affectedRows } = await this.#pglite.query<R>(query.sql, [...query.parameters]);
-    return { rows, ...(affectedRows !== undefined && { numAffectedRows: BigInt(affectedRows) }) };
+  async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+    const work = currentWork();
+    if (work?.caller.aborted && sql !== "rollback") throw new CallerLeftError();
+    const tellEnd = this.#observeQuery?.({ sql, work });
+    try {
+      const { rows, affectedRows } = await this.#pglite.query<R>(sql, [...parameters]);
+      tellEnd?.();
+      return { rows, ...(affectedRows !== undefined && { numAffectedRows: BigInt(affectedRows) }) };
+    } catch (error) {
+      tellEnd?.(error);
+      throw this.#space.explain(error);
+    }
   }
 
   // biome-ignore lint/correctness/useYield: the interface asks for it, nothing here streams

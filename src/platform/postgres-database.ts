@@ -1,14 +1,23 @@
 import { Kysely, PostgresDialect } from "kysely";
 import { Pool, TypeOverrides } from "pg";
+import { CallerWatch } from "./caller-watch.ts";
+import type { DatabaseConfig } from "./config.ts";
 import type { OpenDatabase } from "./database.ts";
 import { int8Oid } from "./int8.ts";
 import type { Logger } from "./logger.ts";
+import type { ObserveQuery } from "./query-observer.ts";
+import { Turns } from "./turns.ts";
+import { createWatchedPool } from "./watched-pool.ts";
 
-/** How long a connection to PostgreSQL may take before the call that wants it fails. */
+/** How long a connection to PostgreSQL may take, or one of the pool's may let wait, before the call that wants it fails. */
 const connectTimeoutMs = 5_000;
 
 /** Opens a pool of connections to a PostgreSQL server. Each is made on first use. */
-export function openPostgres<Schema>(url: string, poolSize: number, logger: Logger): OpenDatabase<Schema> {
+export function openPostgres<Schema>(
+  { url, poolSize, maxWaiting }: DatabaseConfig & { readonly kind: "postgres" },
+  logger: Logger,
+  observeQuery?: ObserveQuery,
+): OpenDatabase<Schema> {
   const types = new TypeOverrides();
   types.setTypeParser(int8Oid, BigInt);
   const pool = new Pool({
@@ -22,10 +31,25 @@ export function openPostgres<Schema>(url: string, poolSize: number, logger: Logg
   // way it also raises an event, which would end the process if nobody listened.
   pool.on("connect", (client) => client.on("error", () => {}));
   pool.on("error", (error) => logger.warn({ err: error }, "an idle database connection broke"));
-  const queries = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  const watch = new CallerWatch();
+  const turns = new Turns({ turns: poolSize, maxWaiting, maxWaitMs: connectTimeoutMs }, watch);
+  const watched = createWatchedPool(pool, { turns, watch, observeQuery });
+  const queries = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: watched }) });
   return {
     queries,
     description: describePostgres(url),
+    pool: {
+      max: poolSize,
+      get size() {
+        return pool.totalCount;
+      },
+      get idle() {
+        return pool.idleCount;
+      },
+      get waiting() {
+        return turns.waiting;
+      },
+    },
     close: async () => {
       await queries.destroy();
       if (!pool.ended) {

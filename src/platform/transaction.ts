@@ -1,5 +1,6 @@
 import type { Kysely, Transaction } from "kysely";
 import type { CallerState } from "./batcher.ts";
+import { toOwnReason } from "./caller-left.ts";
 import { isRetryable } from "./database-errors.ts";
 
 const attempts = 5;
@@ -31,7 +32,7 @@ export async function inTransaction<Schema, Result>(
 
 /**
  * Runs work that is one statement, and so a transaction of its own, which takes two round trips less. It is run again
- * as in {@link inTransaction}; here nothing can be dropped once the statement has been sent.
+ * as in {@link inTransaction}; here, once the statement has been sent, only the database can still drop it.
  *
  * @param caller when it aborts before `work` begins, nothing is kept and its reason is thrown
  */
@@ -61,7 +62,7 @@ async function untilNotBrokenOff<Result>(
       return await run();
     } catch (error) {
       if (attempt === attempts || !isRetryable(error)) {
-        throw error;
+        throw toOwnReason(error, caller);
       }
     }
   }

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { untilAborted } from "../platform/until-aborted.ts";
 import type { Database, Transaction } from "../schema.ts";
 import type { ActivityDraft, ActivityPage } from "./activity.ts";
 import { translateMissingUser } from "./foreign-key.ts";
@@ -48,7 +49,7 @@ export async function listActivities(
   { limit, offset }: Page,
   signal?: AbortSignal,
 ): Promise<ActivityPage | undefined> {
-  const { rows } = await sql<ActivityRow>`
+  const query = sql<ActivityRow>`
     with page as (
       select id, activity_type, description, metadata, created_at from user_activities
       where user_id = ${userId} order by created_at desc, id desc limit ${limit} offset ${offset}
@@ -58,7 +59,8 @@ export async function listActivities(
       (extract(epoch from page.created_at) * 1000)::float8 as created_at_ms
     from users left join page on true
     where users.id = ${userId}
-    order by page.created_at desc, page.id desc`.execute(database, signal === undefined ? {} : { signal });
+    order by page.created_at desc, page.id desc`;
+  const { rows } = await untilAborted(signal, () => query.execute(database));
   const first = rows[0];
   return (
     first && {

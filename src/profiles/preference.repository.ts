@@ -1,4 +1,5 @@
 import { type Selectable, sql } from "kysely";
+import { untilAborted } from "../platform/until-aborted.ts";
 import type { Database, Transaction } from "../schema.ts";
 import { translateMissingUser } from "./foreign-key.ts";
 import type { PreferenceChange } from "./preferences.ts";
@@ -16,11 +17,9 @@ export async function findPreferences(
   userId: string,
   signal?: AbortSignal,
 ): Promise<PreferenceChange | undefined> {
-  const { rows } = await sql<PreferenceRow>`
-    select ${columns} from users left join user_preferences on user_id = id where id = ${userId}`.execute(
-    database,
-    signal === undefined ? {} : { signal },
-  );
+  const query = sql<PreferenceRow>`
+    select ${columns} from users left join user_preferences on user_id = id where id = ${userId}`;
+  const { rows } = await untilAborted(signal, () => query.execute(database));
   return rows[0] && toPreferences(rows[0]);
 }
 

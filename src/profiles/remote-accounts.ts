@@ -4,6 +4,7 @@ import { AuthService, type UserResponse } from "../../gen/auth/auth_pb.ts";
 import type { BackOff } from "../client/back-off.ts";
 import { applyCallPolicy } from "../client/call-policy.ts";
 import { createRoundRobinTransport, type RoundRobinOptions } from "../client/round-robin.ts";
+import { traceCalls } from "../platform/traced-calls.ts";
 import { UserNotFoundError } from "../users/user.errors.ts";
 import type { AccountFacts, AccountSource, Caller } from "./account-source.ts";
 import { ignoreMissing, indexById } from "./local-accounts.ts";
@@ -37,7 +38,7 @@ const maxConcurrency = 16;
 export function createRemoteAccounts(options: RemoteAccountsOptions): RemoteAccounts {
   const { url, timeoutMs = 2_000, retry = { firstMs: 20, longestMs: 500 }, ...connections } = options;
   const transport = createRoundRobinTransport({ ...connections, baseUrl: requireOrigin(url) });
-  const client = createClient(AuthService, applyCallPolicy(transport, { timeoutMs, retry }));
+  const client = createClient(AuthService, traceCalls(applyCallPolicy(transport, { timeoutMs, retry })));
 
   async function get(userId: string, caller?: Caller): Promise<AccountFacts> {
     try {

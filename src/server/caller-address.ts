@@ -1,8 +1,9 @@
 import { isIP, SocketAddress } from "node:net";
-import { type ContextValues, createContextValues } from "@connectrpc/connect";
+import type { ContextValues } from "@connectrpc/connect";
 import proxyAddr from "@fastify/proxy-addr";
 import { LRUCache } from "lru-cache";
-import { CallScope, callScope, type RequestOrigin } from "../platform/call-scope.ts";
+import { CallScope, type RequestOrigin } from "../platform/call-scope.ts";
+import { CallValues } from "../platform/call-values.ts";
 import { anonymous, type Principal } from "../platform/principal.ts";
 
 /**
@@ -22,7 +23,7 @@ export function createCallerContext(
   return (origin) => {
     const scope = new CallScope(origin, findAddress);
     scope.principal = principal;
-    return createContextValues().set(callScope, scope);
+    return new CallValues(scope);
   };
 }
 

@@ -6,15 +6,17 @@ import { isLoopback } from "../platform/config-rules.ts";
 /** Headers beyond those that the three protocols need. */
 const ownRequestHeaders = [
   "Authorization",
+  "X-Api-Key",
   "Idempotency-Key",
   "X-Request-Id",
   "Traceparent",
   "Tracestate",
   "B3",
 ];
-const ownResponseHeaders = ["X-Request-Id", "Earliest-Cursor"];
+const ownResponseHeaders = ["X-Request-Id", "Earliest-Cursor", "Retry-After"];
 
 const exposedHeaders = [...cors.exposedHeaders, ...ownResponseHeaders];
+const exposedText = exposedHeaders.join(", ");
 
 /** Browsers ask again after this long; Chromium's own limit. */
 const preflightMaxAgeSeconds = 7_200;
@@ -51,7 +53,7 @@ export function createCorsFields(
       : {
           ...anonymous,
           "access-control-allow-origin": origin,
-          "access-control-expose-headers": exposedHeaders.join(", "),
+          "access-control-expose-headers": exposedText,
         };
 }
 

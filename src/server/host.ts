@@ -1,39 +1,46 @@
-import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter } from "@connectrpc/connect";
 import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 import type { FastifyServerFactory } from "fastify";
+import { createBodyWatch } from "../lane/body-watch.ts";
+import { boundParts } from "../lane/compression.ts";
 import { createLane } from "../lane/lane.ts";
 import type { Config } from "../platform/config.ts";
 import type { Logger } from "../platform/logger.ts";
 import { anonymous, unasked } from "../platform/principal.ts";
+import { createTimeoutLimit } from "./call-deadline.ts";
+import { type Admission, type CallTelemetry, createCallLife } from "./call-life.ts";
 import { createCallerContext } from "./caller-address.ts";
-import { refuseMalformedGet } from "./connect-get.ts";
+import { createConnectHandlers } from "./connect-path.ts";
+import { defaultConnectionConfig } from "./connections/connection-limits.ts";
+import { type ConnectionReport, reportConnections } from "./connections/connection-report.ts";
+import type { RequestListener } from "./connections/listeners.ts";
 import { createCorsFields } from "./cors.ts";
-import { createGate } from "./gate.ts";
-import { acceptGrpcWebText } from "./grpc-web-text.ts";
-import { acceptHalfDuplexOverHttp1 } from "./half-duplex.ts";
+import { createFloodGuard } from "./flood-guard.ts";
 import type { HealthStatus } from "./health/health.status.ts";
 import { createHttpApp } from "./http-app.ts";
 import type { HttpDocument } from "./http-document.ts";
 import type { Access } from "./interceptors/access.ts";
+import { createCurrentWorkInterceptor } from "./interceptors/current-work.ts";
 import { createEndingsInterceptor, shutdownError } from "./interceptors/endings.ts";
 import { createErrorInterceptor } from "./interceptors/errors.ts";
 import { createFailureTranslation, type OnRefusal } from "./interceptors/failure-translation.ts";
 import { createPageInterceptor } from "./interceptors/pages.ts";
 import { createValidationInterceptor } from "./interceptors/validation.ts";
 import { formatHost, type ListenVariable, listen } from "./listen.ts";
-import { shortenLongTimeouts } from "./long-timeout.ts";
-import { createOnePort, type OnePort, type RequestListener } from "./one-port.ts";
+import { createOnePort, type OnePort } from "./one-port.ts";
 import { createPageRules, keepPagesOff } from "./page-rules.ts";
+import { nameAnswer, withRequestId } from "./request-id.ts";
 import { rejectMalformedTarget } from "./request-target.ts";
 import { createStallGuard } from "./stall-guard.ts";
 import { openTls, type TlsOptions } from "./tls.ts";
-import { blameCallerForUndecodableBytes } from "./undecodable.ts";
 import { allowEarlyAnswer } from "./unread-body.ts";
 
 /** A listener with everything on it. */
 export interface Host {
   /** Where it is reached, e.g. `http://127.0.0.1:8080`. */
   readonly url: string;
+  /** What has become of its connections, and of slow peers on them. */
+  connections(): ConnectionReport;
   /** Ends streams, lets unary calls finish, and closes all connections within `DRAIN_TIMEOUT`. */
   close(): Promise<void>;
 }
@@ -49,7 +56,9 @@ export type HostConfig = Pick<
   | "streamStallTimeoutMs"
   | "drainTimeoutMs"
 > &
-  Partial<Pick<Config, "trustedProxies">> & { readonly tls?: Config["tls"] | undefined };
+  Partial<Pick<Config, "trustedProxies" | "connections" | "deadlines">> & {
+    readonly tls?: Config["tls"] | undefined;
+  };
 
 /** What the host is made of. */
 export interface HostDependencies {
@@ -61,6 +70,10 @@ export interface HostDependencies {
   readonly documents?: readonly HttpDocument[];
   /** Finds out who calls, and whether they may; undefined: nobody is asked, and everybody may everything. */
   readonly access?: Access | undefined;
+  /** Keeps calls within bounds; undefined: there are none. */
+  readonly admission?: Admission | undefined;
+  /** Told of calls. */
+  readonly telemetry?: CallTelemetry | undefined;
   /** Told of each call that is refused. */
   readonly onRefusal?: OnRefusal | undefined;
   /** The variable that `listen` comes from. */
@@ -78,17 +91,23 @@ export async function openHost(dependencies: HostDependencies): Promise<Host> {
     health,
     documents = [],
     access,
+    admission,
+    telemetry,
     onRefusal,
     variable = "LISTEN",
     tlsOptions,
   } = dependencies;
   const shutdown = new AbortController();
   const stallGuard = createStallGuard(config.streamStallTimeoutMs);
+  const connections = config.connections ?? defaultConnectionConfig;
+  const bodies = createBodyWatch(connections.bodyTimeoutMs);
+  const floodGuard = createFloodGuard(logger);
   const tls = config.tls && (await openTls(config.tls, logger, tlsOptions));
   const translate = createFailureTranslation(logger, onRefusal);
   const errors = createErrorInterceptor(translate);
-  const gate = access && createGate(access, translate);
+  const { gate, observer } = createCallLife({ access, admission, telemetry, translate });
   const validation = createValidationInterceptor();
+  const work = createCurrentWorkInterceptor();
   const doors = access === undefined ? [] : [access.interceptor];
   // Where a credential is asked for, it protects; elsewhere pages must not lend callers from outside their browser.
   const pages = access === undefined ? createPageRules(config.corsOrigins) : undefined;
@@ -96,8 +115,9 @@ export async function openHost(dependencies: HostDependencies): Promise<Host> {
     config.trustedProxies ?? [],
     access === undefined ? unasked : anonymous,
   );
+  const limitTimeout = createTimeoutLimit(config.deadlines);
   const messages = {
-    acceptCompression: [compressionGzip, compressionBrotli],
+    acceptCompression: [compressionGzip, compressionBrotli].map(boundParts),
     readMaxBytes: config.maxMessageBytes,
     writeMaxBytes: config.maxMessageBytes,
   };
@@ -107,12 +127,15 @@ export async function openHost(dependencies: HostDependencies): Promise<Host> {
       : createLane({
           routes,
           // It ends calls by itself, at their deadline and when nobody waits for them any more.
-          interceptors: [errors, ...doors, validation],
-          ...(gate && { gate }),
+          interceptors: [errors, ...doors, validation, work],
+          gate,
+          observer,
+          limitTimeout,
           ...messages,
           shutdownSignal: shutdown.signal,
           stallTimeoutMs: config.streamStallTimeoutMs,
-          commonFields: createCorsFields(config.corsOrigins),
+          bodyTimeoutMs: connections.bodyTimeoutMs,
+          commonFields: withRequestId(createCorsFields(config.corsOrigins)),
           contextValues,
         });
   const lane = fullLane && pages ? keepPagesOff(fullLane, pages) : fullLane;
@@ -123,45 +146,51 @@ export async function openHost(dependencies: HostDependencies): Promise<Host> {
       (request, response) => {
         // Over HTTP/2 the lane has seen the request already.
         if (!("stream" in request) && lane?.takeRequest(request, response) === true) return;
+        nameAnswer(request, response);
         allowEarlyAnswer(request, response);
+        stallGuard.guard(response);
         if (!rejectMalformedTarget(request, response)) {
           (handle as unknown as RequestListener)(request, response);
         }
       },
-      { tls, maxStreamsPerConnection: config.maxStreamsPerConnection, takeStream: lane?.takeStream },
+      {
+        tls,
+        maxStreamsPerConnection: config.maxStreamsPerConnection,
+        takeStream: lane?.takeStream,
+        watchSession: floodGuard.watch,
+        connections,
+        logger,
+      },
     );
     return port.server as ReturnType<FastifyServerFactory>;
   };
 
-  const router = createConnectRouter({
+  const handlers = createConnectHandlers({
+    routes,
     // From the outside in: whatever fails is translated; nobody gets further who may not; then a call ends when
-    // nobody waits for it; what reaches a handler has passed its rules.
+    // nobody waits for it; what reaches a handler has passed its rules, and its work is somebody's.
     interceptors: [
       errors,
       ...doors,
       ...(pages ? [createPageInterceptor(pages)] : []),
       createEndingsInterceptor(shutdown.signal),
       validation,
+      work,
     ],
-    async requestGate(context) {
-      blameCallerForUndecodableBytes(context);
-      const refusal = await gate?.(context.method, context.values);
-      if (refusal !== undefined) throw refusal;
-    },
-    ...messages,
+    gate,
+    observer,
+    limitTimeout,
+    bodies,
+    messages,
   });
-  routes(router);
-  const handlers = router.handlers
-    .map(refuseMalformedGet)
-    .map(shortenLongTimeouts)
-    .map(acceptHalfDuplexOverHttp1)
-    .map(acceptGrpcWebText);
   const { corsOrigins } = config;
   const mounted = { handlers, stallGuard, contextValues, logger };
   const app = await createHttpApp({ serverFactory, corsOrigins, health, documents, ...mounted });
 
   async function release(): Promise<void> {
     stallGuard.close();
+    bodies.close();
+    floodGuard.close();
     lane?.close();
     tls?.close();
     await app.close();
@@ -176,7 +205,9 @@ export async function openHost(dependencies: HostDependencies): Promise<Host> {
   }
   return {
     url: `${tls === undefined ? "http" : "https"}://${formatHost(config.listen.host)}:${bound}`,
+    connections: () => reportConnections({ port: port as OnePort, lane, stallGuard, bodies }),
     async close() {
+      admission?.drain?.();
       shutdown.abort(shutdownError());
       await port?.drain(config.drainTimeoutMs);
       await release();

@@ -1,10 +1,17 @@
+import type { IncomingHttpHeaders } from "node:http";
 import type { FastifyInstance } from "fastify";
+
+/** What a document is answered with. Header names are in lower case. */
+export interface DocumentAnswer {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
 
 /** Something that is not an RPC and that anybody may GET. */
 export interface HttpDocument {
   readonly path: string;
-  /** As it is now. Header names are in lower case. */
-  readonly answer: () => { readonly headers: Readonly<Record<string, string>>; readonly body: string };
+  /** As it is now. */
+  readonly answer: (requestHeaders: IncomingHttpHeaders) => DocumentAnswer | Promise<DocumentAnswer>;
 }
 
 /** Serves documents, each at its path. */
@@ -13,8 +20,8 @@ export function serveDocuments(app: FastifyInstance, documents: readonly HttpDoc
     app.route({
       method: ["GET", "HEAD"],
       url: path,
-      handler: (_request, reply) => {
-        const { headers, body } = answer();
+      handler: async (request, reply) => {
+        const { headers, body } = await answer(request.headers);
         return reply.headers(headers).send(body);
       },
     });

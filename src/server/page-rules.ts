@@ -36,8 +36,8 @@ export function createPageRules(origins: readonly string[] | undefined): PageRul
 export function keepPagesOff(lane: Lane, { allowsOrigin }: PageRules): Lane {
   return {
     ...lane,
-    takeStream: (stream, headers, rawHeaders) =>
-      allowsOrigin(headers.origin) && lane.takeStream(stream, headers, rawHeaders),
+    takeStream: (stream, headers, rawHeaders, onClosed) =>
+      allowsOrigin(headers.origin) && lane.takeStream(stream, headers, rawHeaders, onClosed),
     takeRequest: (request, response) =>
       allowsOrigin(request.headers.origin) && lane.takeRequest(request, response),
   };

@@ -1,4 +1,4 @@
-import type { RequestListener } from "./one-port.ts";
+import type { RequestListener } from "./connections/listeners.ts";
 
 /**
  * Answers a request whose target makes no URL (no Host, as HTTP/1.0 allows, or a malformed one) with 400.

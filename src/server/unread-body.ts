@@ -1,6 +1,7 @@
 import http2 from "node:http2";
 import { discardRest } from "../lane/http1-exchange.ts";
-import type { RequestListener } from "./one-port.ts";
+import type { RequestListener } from "./connections/listeners.ts";
+import { joinSmallChunks } from "./small-chunks.ts";
 
 /**
  * Lets a call be answered before its request has arrived whole, as one with too large a message is.
@@ -13,7 +14,7 @@ export function allowEarlyAnswer(...[request, response]: Parameters<RequestListe
   // Node tells a request that its connection broke if anybody listens, and does so a moment after it has looked: where
   // its reader has stopped listening in that moment, nobody would take the error, and it would end the process.
   for (const message of [request, response]) message.on("error", () => {});
-  request[Symbol.asyncIterator] = () => request.iterator({ destroyOnReturn: false });
+  request[Symbol.asyncIterator] = () => joinSmallChunks(request.iterator({ destroyOnReturn: false }));
   const { stream } = response;
   if (stream) {
     // Node's response object sends trailers, be they empty, as the last frame of every answer.

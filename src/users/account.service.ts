@@ -1,6 +1,6 @@
 import { draftEvent } from "../events/event.ts";
 import type { EventWriter } from "../events/event-writer.ts";
-import type { CallerState } from "../platform/batcher.ts";
+import type { CallerState, OnBatch } from "../platform/batcher.ts";
 import { isStorableText } from "../platform/storable-text.ts";
 import type { Database } from "../schema.ts";
 import { mapCaller, type WriteCaller } from "../writes/write-record.ts";
@@ -50,12 +50,14 @@ export interface AccountServiceDependencies {
   readonly log: EventWriter;
   readonly writer: UserWriter;
   readonly now: () => Date;
+  /** Told of how many look-ups share a query. */
+  readonly onLookUps?: OnBatch | undefined;
 }
 
 /** Creates the service. Failures of the database pass through as they are; the server translates them. */
 export function createAccountService(dependencies: AccountServiceDependencies): AccountService {
-  const { database, log, writer, now } = dependencies;
-  const lookup = createAccountLookup(database);
+  const { database, log, writer, now, onLookUps } = dependencies;
+  const lookup = createAccountLookup(database, onLookUps);
 
   return {
     create(input, caller) {

@@ -1,4 +1,5 @@
 import type { EventWriter } from "../events/event-writer.ts";
+import type { OnBatch } from "../platform/batcher.ts";
 import { createGroupCommit } from "../platform/group-commit.ts";
 import type { Database } from "../schema.ts";
 import type { WriteCaller } from "../writes/write-record.ts";
@@ -20,18 +21,31 @@ export interface UserWriter {
   change(command: ChangeCommand, caller?: WriteCaller<Account>): Promise<Account>;
 }
 
+/** Who is told of the sizes of what shares a transaction. */
+export interface WriterObserver {
+  readonly registrations?: OnBatch | undefined;
+  readonly changes?: OnBatch | undefined;
+}
+
 /**
  * Creates the writer: the writes of concurrent callers share a transaction, registrations with registrations and
  * changes with changes. Each has its own outcome and, where it changes something, its own event. Those of one
  * transaction take effect one after the other: changes as they arrived, registrations by their emails.
  */
-export function createUserWriter(database: Database, log: EventWriter, now: () => Date): UserWriter {
+export function createUserWriter(
+  database: Database,
+  log: EventWriter,
+  now: () => Date,
+  onBatch: WriterObserver = {},
+): UserWriter {
   const register = createGroupCommit<Registration, User>({
     ...registrationBounds,
+    onBatch: onBatch.registrations,
     commit: (group) => registerUsers(database, log, group),
   });
   const change = createGroupCommit<Change, Account>({
     ...changeBounds,
+    onBatch: onBatch.changes,
     commit: (group) => log.write((transaction) => changeUsers(transaction, group, now()), group),
   });
   return {

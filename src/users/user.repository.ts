@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
+import { untilAborted } from "../platform/until-aborted.ts";
 import type { Database, Transaction } from "../schema.ts";
 import { EmailTakenError, UsernameTakenError } from "./user.errors.ts";
 import type { User } from "./user.ts";
@@ -34,14 +35,14 @@ export async function listUsersAfter(
   limit: number,
   signal?: AbortSignal,
 ): Promise<User[]> {
-  const rows = await database
+  const query = database
     .selectFrom("users")
     .select(["id", "email", "username", "is_active"])
     .select(sql<number>`(extract(epoch from created_at) * 1000)::float8`.as("created_at_ms"))
     .$if(afterId !== undefined, (query) => query.where("id", ">", afterId as string))
     .orderBy("id")
-    .limit(limit)
-    .execute(signal === undefined ? {} : { signal });
+    .limit(limit);
+  const rows = await untilAborted(signal, () => query.execute());
   return rows.map(toUser);
 }
 

@@ -1,4 +1,4 @@
-import type { CallerState } from "../platform/batcher.ts";
+import type { CallerState, OnBatch } from "../platform/batcher.ts";
 import { isStorableText } from "../platform/storable-text.ts";
 import type { Database } from "../schema.ts";
 import { mapCaller, type WriteCaller } from "../writes/write-record.ts";
@@ -51,11 +51,14 @@ export interface UserServiceDependencies {
   readonly database: Database;
   readonly writer: UserWriter;
   readonly now: () => Date;
+  /** Told of how many look-ups share a query. */
+  readonly onLookUps?: OnBatch | undefined;
 }
 
 /** Creates the service. Failures of the database pass through as they are; the server translates them. */
-export function createUserService({ database, writer, now }: UserServiceDependencies): UserService {
-  const lookup = createUserLookup(database);
+export function createUserService(dependencies: UserServiceDependencies): UserService {
+  const { database, writer, now, onLookUps } = dependencies;
+  const lookup = createUserLookup(database, onLookUps);
 
   async function update(id: string, change: AccountChange, caller?: WriteCaller<User>): Promise<User> {
     return toUser(await writer.change({ kind: "update", id: requireUserId(id), change }, caller));

@@ -18,6 +18,7 @@ const attempts = 3;
  * one; the other finds out by its failure, as does whoever repeats a call whose first answer was lost. A repetition
  * may also be refused for what the first has done (who deletes a user again finds nobody), so that refusals ask, too.
  *
+ * @param onRepeat called where it is the kept answer that is given. Must not throw
  * @param write gives the answer's bytes, having kept them with the write
  * @returns the answer's bytes
  * @throws what `write` throws where no answer has been kept; IdempotencyKeyReusedError; where it cannot be told
@@ -27,6 +28,7 @@ export async function answerOnce(
   database: Database,
   call: KeyedCall,
   now: () => Date,
+  onRepeat: () => void,
   write: () => Promise<Uint8Array>,
 ): Promise<Uint8Array> {
   for (let attempt = 1; ; attempt++) {
@@ -36,7 +38,11 @@ export async function answerOnce(
       if (!mayBeRepetition(error)) throw error;
       const stored = await findKeptAnswer(database, call.keyHash);
       const expiredAt = new Date(now().getTime() - keptForMs);
-      if (stored !== undefined && stored.createdAt > expiredAt) return call.read(stored);
+      if (stored !== undefined && stored.createdAt > expiredAt) {
+        const answer = call.read(stored);
+        onRepeat();
+        return answer;
+      }
       if (!isAnswerKept(error) || attempt === attempts) throw error;
       await deleteKeptAnswer(database, call.keyHash, expiredAt);
     }

@@ -38,10 +38,20 @@ export type AnswerWrite = <Result, Answer extends object>(
 export interface AnswerWriteDependencies {
   readonly database: Database;
   readonly now: () => Date;
+  readonly observer?: AnswerObserver | undefined;
+}
+
+/** Told of calls with an idempotency key. Must not throw. */
+export interface AnswerObserver {
+  /** Its answer has been kept. */
+  answerKept(): void;
+  /** It has been given the answer that was kept for it. */
+  answerRepeated(): void;
 }
 
 /** Creates it. Who calls, and from where, is read before the write: the connection may be gone behind it. */
-export function createAnswerWrite({ database, now }: AnswerWriteDependencies): AnswerWrite {
+export function createAnswerWrite({ database, now, observer }: AnswerWriteDependencies): AnswerWrite {
+  const onRepeat = (): void => observer?.answerRepeated();
   return async <Result, Answer extends object>(
     context: HandlerContext,
     request: Message,
@@ -74,9 +84,11 @@ export function createAnswerWrite({ database, now }: AnswerWriteDependencies): A
     if (keyed === undefined) {
       return answer(await write(caller));
     }
-    const bytes = await answerOnce(database, keyed, now, async () =>
-      encode(method.output, answer(await write(caller))),
-    );
+    const bytes = await answerOnce(database, keyed, now, onRepeat, async () => {
+      const result = await write(caller);
+      observer?.answerKept();
+      return encode(method.output, answer(result));
+    });
     // The first answer goes the same way as its repetitions. It is the one that the handler's RPC promises.
     return fromBinary(method.output, bytes) as object as Answer;
   };

@@ -129,12 +129,18 @@ const ignored = {
 
 /** An answer without what is no part of it, and so that a difference can be read. */
 export function toComparable({ status, headers, trailers, body, resetCode }: RawAnswer) {
-  const kept = headers.filter((line) => !((line.split(":", 1)[0] as string) in ignored));
+  const kept = headers.filter((line) => !((line.split(":", 1)[0] as string) in ignored)).map(withoutMadeIds);
   const find = (name: string) => headers.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
   const type = find("content-type") ?? "";
   const isEnveloped = status === 200 && /grpc|connect/.test(type);
   const compression = find("content-encoding") ?? find("grpc-encoding") ?? find("connect-content-encoding");
-  return { status, kept, trailers, resetCode, body: readBody(body, isEnveloped, compression) };
+  const parts = readBody(body, isEnveloped, compression);
+  return { status, kept, trailers, resetCode, body: parts.map(withoutMadeIds) };
+}
+
+/** Which id of a request is made is chance; that one is, and where it stands, is not. */
+export function withoutMadeIds(text: string): string {
+  return text.replace(/(x-request-id"?: ?"?)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "$1made");
 }
 
 /** A body's envelopes, decompressed, or its text. */

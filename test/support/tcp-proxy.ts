@@ -8,6 +8,8 @@ export interface TcpProxy {
   cut(): Promise<void>;
   /** Accepts connections again, on the same port. */
   mend(): Promise<void>;
+  /** Takes all that comes and passes none of it on: to each end, the other has vanished without a word. */
+  swallow(): void;
   close(): Promise<void>;
 }
 
@@ -45,6 +47,9 @@ export async function openTcpProxy(targetHost: string, targetPort: number): Prom
     port,
     cut,
     mend: () => listen(port),
+    swallow() {
+      for (const socket of sockets) socket.unpipe().resume();
+    },
     close: async () => {
       if (server.listening) await cut();
     },

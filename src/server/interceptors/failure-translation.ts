@@ -9,6 +9,8 @@ import {
 import type { CallScope } from "../../platform/call-scope.ts";
 import { translateDatabaseError } from "../../platform/database-errors.ts";
 import { DomainError, type ErrorKind } from "../../platform/errors.ts";
+import { LeftOutLines } from "../../platform/left-out-lines.ts";
+import { LineBudget } from "../../platform/line-budget.ts";
 import type { Logger } from "../../platform/logger.ts";
 import { procedureOf } from "../../platform/policy.ts";
 import { findRefusal, type Refusal } from "../../platform/refusal.ts";
@@ -52,6 +54,11 @@ const codes: Readonly<Record<ErrorKind, Code>> = {
 /** The domain in every ErrorInfo: whose reasons these are. */
 const errorDomain = "user-bridge";
 
+/** As many failures a second are logged with their causes. Each takes a kilobyte or two, a broken database fails all calls. */
+const loggedFailuresPerSecond = 20;
+/** Neither those that are expected hide the others, nor the other way round. */
+const failureKinds = { expected: 0, unexpected: 1 };
+
 /**
  * Creates the translation: the one place where that is decided. Expected failures keep their text and gain details
  * (ErrorInfo, BadRequest); anything else is INTERNAL with a request id, and its text goes to the log alone.
@@ -59,18 +66,27 @@ const errorDomain = "user-bridge";
  * @param onRefusal told of each call that ends because nobody knows who makes it, or they may not
  */
 export function createFailureTranslation(logger: Logger, onRefusal: OnRefusal = () => {}): TranslateFailure {
+  const budget = new LineBudget(loggedFailuresPerSecond, Object.keys(failureKinds).length, Date.now());
+  const leftOut = new LeftOutLines((counts) => logger.warn({ counts }, "causes of failed calls not logged"));
+
+  function hasRoom(kind: keyof typeof failureKinds, reason: string): boolean {
+    const isLeft = budget.take(failureKinds[kind], Date.now());
+    if (!isLeft) leftOut.count(reason);
+    return isLeft;
+  }
+
   return (failure, { method, message, scope, caller }) => {
     const procedure = procedureOf(method);
     const error = translateDatabaseError(failure);
     if (error instanceof DomainError) {
-      if (error.cause !== undefined) {
-        logger.warn({ err: error.cause, procedure, reason: error.reason }, "call failed");
+      if (error.cause !== undefined && hasRoom("expected", error.reason)) {
+        logger.warn({ err: error.cause, reason: error.reason, ...describe(procedure, scope) }, "call failed");
       }
       const refusal = findRefusal(error);
-      if (refusal === undefined) return fromDomainError(error);
-      onRefusal({ procedure, message, scope, outcome: error.kind.toUpperCase(), refusal });
-      // So that whoever asks why can say which call it was: the audit log knows it by this.
-      return fromDomainError(error, { "x-request-id": scope.requestId });
+      if (refusal !== undefined) {
+        onRefusal({ procedure, message, scope, outcome: error.kind.toUpperCase(), refusal });
+      }
+      return fromDomainError(error);
     }
     if (error instanceof ConnectError) {
       return error;
@@ -79,15 +95,19 @@ export function createFailureTranslation(logger: Logger, onRefusal: OnRefusal = 
       // The caller is gone or late; what its work failed with says nothing more.
       return ConnectError.from(caller.reason, Code.Canceled);
     }
-    const { requestId } = scope;
-    logger.error({ err: error, procedure, requestId }, "call failed unexpectedly");
-    return new ConnectError(`internal error; request id ${requestId}`, Code.Internal, {
-      "x-request-id": requestId,
-    });
+    if (hasRoom("unexpected", "INTERNAL")) {
+      logger.error({ err: error, ...describe(procedure, scope) }, "call failed unexpectedly");
+    }
+    return new ConnectError(`internal error; request id ${scope.requestId}`, Code.Internal);
   };
 }
 
-function fromDomainError(error: DomainError, fields: Readonly<Record<string, string>> = {}): ConnectError {
+/** By what the call's own line is found. */
+function describe(procedure: string, { requestId, span }: CallScope) {
+  return { procedure, requestId, traceId: span?.traceId };
+}
+
+function fromDomainError(error: DomainError): ConnectError {
   const details: { desc: DescMessage; value: MessageInitShape<DescMessage> }[] = [
     {
       desc: ErrorInfoSchema,
@@ -113,6 +133,5 @@ function fromDomainError(error: DomainError, fields: Readonly<Record<string, str
     key.replaceAll("_", "-"),
     value,
   ]);
-  const header = { ...Object.fromEntries(metadata), ...fields };
-  return new ConnectError(error.message, codes[error.kind], header, details);
+  return new ConnectError(error.message, codes[error.kind], Object.fromEntries(metadata), details);
 }

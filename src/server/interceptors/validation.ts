@@ -5,6 +5,7 @@ import type { Interceptor } from "@connectrpc/connect";
 import { withMessage } from "../../lane/messages.ts";
 import { passThrough } from "../../lane/pass-through.ts";
 import { type FieldViolation, InvalidInputError } from "../../platform/errors.ts";
+import { createLongListFinder, type FindLongLists } from "./list-limits.ts";
 
 /**
  * Checks every request against the rules in its .proto file.
@@ -12,14 +13,22 @@ import { type FieldViolation, InvalidInputError } from "../../platform/errors.ts
  * @throws (to the caller) InvalidInputError that names each field at fault
  */
 export function createValidationInterceptor(): Interceptor {
-  const validator = createValidator({ regexMatch: matches });
+  const checks: Checks = {
+    findLongLists: createLongListFinder(),
+    validator: createValidator({ regexMatch: matches }),
+  };
   return passThrough((next) => (request) => {
     if (!request.stream) {
-      validate(validator, request.method.input, request.message);
+      validate(checks, request.method.input, request.message);
       return next(request);
     }
-    return next(withMessage(request, validateEach(validator, request.method.input, request.message)));
+    return next(withMessage(request, validateEach(checks, request.method.input, request.message)));
   });
+}
+
+interface Checks {
+  readonly findLongLists: FindLongLists;
+  readonly validator: Validator;
 }
 
 const expressions = new Map<string, RegExp>();
@@ -38,17 +47,19 @@ function matches(pattern: string, text: string): boolean {
 }
 
 async function* validateEach<T extends Message>(
-  validator: Validator,
+  checks: Checks,
   schema: DescMessage,
   messages: AsyncIterable<T>,
 ): AsyncGenerator<T> {
   for await (const message of messages) {
-    validate(validator, schema, message);
+    validate(checks, schema, message);
     yield message;
   }
 }
 
-function validate(validator: Validator, schema: DescMessage, message: Message): void {
+function validate({ findLongLists, validator }: Checks, schema: DescMessage, message: Message): void {
+  const long = findLongLists(schema, message);
+  if (long.length > 0) throw new InvalidInputError(long);
   const result = validator.validate(schema, message);
   if (result.kind === "invalid") {
     throw new InvalidInputError(
